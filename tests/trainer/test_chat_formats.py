@@ -212,6 +212,46 @@ def test_what_the_template_passes_over_in_silence_is_warned_of_with_its_rows(tmp
     assert "tools are not written by the model's chat template" in told[1][1]
 
 
+THOUGHTS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>"
+    "{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+def test_thoughts_that_the_template_passes_over_are_warned_of(tmp_path: Path, field: str) -> None:
+    thinking = {"role": "assistant", "content": "so.", field: "hm"}
+
+    rows, told = taught(tmp_path, [{"messages": [*chat(ASKED)["messages"], thinking]}])
+
+    assert rows == [(user("why?") + assistant("so."), "so.<|im_end|>")]
+    assert [reason for reason, _ in told] == ["NotInTemplate"]
+    assert f"what turns hold as {field} is not written by the model's chat template" in told[0][1]
+
+
+def test_thoughts_that_the_template_writes_are_learnt(tmp_path: Path) -> None:
+    thinking = {"role": "assistant", "content": "so.", "reasoning_content": "hm"}
+
+    rows, told = taught(tmp_path, [{"messages": [*chat(ASKED)["messages"], thinking]}], THOUGHTS)
+
+    assert rows == [(user("why?") + assistant("<think>hm</think>so."), "<think>hm</think>so.<|im_end|>")]
+    assert told == []
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("mark", ["<|im_end|>", "<|im_start|>", "<eos>"])
+def test_marks_of_the_template_within_a_turn_are_warned_of(tmp_path: Path, place: int, mark: str) -> None:
+    turns = [ASKED, ANSWERED]
+    turns[place] = (turns[place][0], f"so.{mark}")
+
+    _, told = taught(tmp_path, [chat(ASKED, ANSWERED), chat(*turns)])
+
+    assert [reason for reason, _ in told] == ["EndWithinText"]
+    assert told[0][1].startswith(
+        f"split 'train', 1 rows, the first is row 2 of split 'train' (the first is row 1): turns hold '{mark}'"
+    )
+
+
 def test_parts_that_are_text_are_joined(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "wh"}, {"type": "text", "text": "y?"}]
 
@@ -251,6 +291,13 @@ def test_a_refusal_is_what_the_assistant_says(tmp_path: Path) -> None:
             [ASKED, {"role": "assistant", "content": "so.", "weight": 0.5}],
             "message 2 has weight 0.5, which is neither 0 nor 1",
         ),
+        ([{"role": "user", "text": "why?"}, ANSWERED], "message 1 (user) has no content, only role, text"),
+        (
+            [{"role": "user", "parts": [{"text": "why?"}]}, ANSWERED],
+            "message 1 (user) has no content, only role, parts",
+        ),
+        ([("user", 4), ANSWERED], "message 1 (user) has the content 4, which is no text"),
+        ([("user", None), ANSWERED], "message 1 (user) has no content that is text"),
         ([ASKED, ("critic", "bad")], "the assistant says nothing in it: there are only turns of user, critic"),
     ],
 )
@@ -262,6 +309,14 @@ def test_a_chat_that_cannot_be_learnt_is_named(tmp_path: Path, turns: list[Any],
     assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
     assert error.message.startswith(f"column 'messages', row 1 of split 'train' (the first is row 1): {told}")
     assert error.hint
+
+
+def test_a_chat_in_python_s_own_form_is_told_how_to_be_written(tmp_path: Path) -> None:
+    error = refused(tmp_path, [{"messages": str(chat(ASKED, ANSWERED)["messages"])}])
+
+    assert error.message.endswith("it is text that is no JSON, and not a list of {role, content}")
+    assert error.hint is not None
+    assert "json.dumps" in error.hint
 
 
 def test_a_turn_in_which_the_assistant_says_nothing_is_reported(tmp_path: Path) -> None:
@@ -478,6 +533,37 @@ def test_an_input_beside_other_prompts_is_not_read_and_reported(tmp_path: Path) 
     assert "is read as prompt-completion, without its column 'context'" in told[0][1]
 
 
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"image": "a.png", **chat(ASKED, ANSWERED)},
+        {"videos": ["a"], "text": "a"},
+        {"audio": "a.wav", "prompt": "a", "completion": "b"},
+    ],
+)
+def test_pictures_and_sounds_beside_a_text_are_not_read_and_reported(tmp_path: Path, row: dict[str, Any]) -> None:
+    _, told = taught(tmp_path, [row], CHATML if "messages" in row else None)
+
+    assert [reason for reason, _ in told] == ["ColumnsNotRead"]
+    assert f"without its column '{next(iter(row))}'" in told[0][1]
+
+
+@pytest.mark.parametrize("turns", [False, True])
+def test_answers_that_are_marked_as_good_or_bad_are_all_learnt_and_reported(tmp_path: Path, turns: bool) -> None:
+    prompt, completion = ([chat(turn)["messages"] for turn in (ASKED, ANSWERED)]) if turns else ("why?", " so.")
+    rows = [{"prompt": prompt, "completion": completion, "label": good} for good in (True, False)]
+
+    learnt, told = taught(tmp_path, rows, CHATML)
+
+    assert len(learnt) == 2
+    assert [reason for reason, _ in told] == ["ColumnsNotRead"]
+    assert "its column 'label' of true and false is not read" in told[0][1]
+
+
+def test_a_label_that_is_no_mark_of_an_answer_is_taken_without_a_word(tmp_path: Path) -> None:
+    assert taught(tmp_path, [{"prompt": "a", "completion": "b", "label": "x"}], None)[1] == []
+
+
 # --- Prompts and completions that are turns
 
 
@@ -546,6 +632,10 @@ def test_a_chat_begins_once_though_tokenizer_and_template_both_write_the_beginni
         (
             {"prompt": "a", "chosen": "b", "rejected": "c"}, {}, ExitCode.DATA,
             "split 'train' has no column 'text', only prompt, chosen, rejected", "pairs of a chosen and a rejected answer",
+        ),
+        (
+            {"role": "user", "content": "b"}, {}, ExitCode.DATA,
+            "split 'train' has no column 'text', only role, content", "each row is a turn, and not a chat",
         ),
         (
             {"question": "a", "answer": "b"}, {}, ExitCode.DATA,

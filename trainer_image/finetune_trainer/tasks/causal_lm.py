@@ -128,7 +128,13 @@ def _split(inputs: Inputs, rows: Rows, layout: Layout, longest: int, packed: boo
         learnt = _with_answers(rows, examples, [NOT_LEARNT in note for note in notes], longest)
         return _packed(rows, learnt, longest) if packed else learnt
 
-    made_by = (asdict(layout), settings.completion_only_loss, cut, inputs.pretrained.revision)
+    made_by = (
+        asdict(layout),
+        settings.completion_only_loss,
+        cut,
+        inputs.pretrained.revision,
+        "with marks and thoughts",
+    )
     return Split(rows, layout.all_columns, encode, made_by, finish)
 
 

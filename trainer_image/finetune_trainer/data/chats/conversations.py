@@ -23,6 +23,8 @@ _ROLES: Final = {
 _NOT_FOR_TEMPLATES: Final = ("weight", "train", "function_call", "from", "value", "refusal")
 _TEXTS: Final = ("text", "input_text", "output_text", "refusal")
 """Types of parts that are text."""
+THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
+"""Fields of a turn that hold what was thought before it was said."""
 _FUNCTION: Final = ("function", "name", "arguments")
 _ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.",
@@ -66,7 +68,7 @@ def read_chat(value: Any, tools: Any = None, system: str | None = None) -> Chat:
         # Older versions of datasets keep a list of structures as a structure of lists.
         entries = [dict(zip(entries, turn, strict=True)) for turn in zip(*entries.values(), strict=True)]
     if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        raise ChatError("it is not a list of {role, content}", "see dataset.columns.messages")
+        raise _no_list(entries)
     messages = [_turn(number, entry) for number, entry in enumerate(entries, start=1)]
     if not any(message["role"] == ASSISTANT for message in messages):
         roles = ", ".join(dict.fromkeys(str(message["role"]) for message in messages))
@@ -194,9 +196,29 @@ def _turn(number: int, entry: Mapping[str, Any]) -> Message:
         turn["tool_calls"] = [_call(number, call) for call in calls]
     text = _text(number, turn["role"], content)
     if text is None and not calls:
-        raise ChatError(f"message {number} ({turn['role']}) has no content that is text", "fill it in or drop the row")
+        raise _no_text(f"message {number} ({turn['role']})", content, entry)
     # Not empty beside calls: templates ask whether there is any.
     return {"role": turn.pop("role"), **({} if text is None else {"content": text}), **turn}
+
+
+def _no_list(entries: Any) -> ChatError:
+    if isinstance(entries, str) and entries.strip()[:1] in ("{", "["):
+        return ChatError(
+            "it is text that is no JSON, and not a list of {role, content}",
+            "write the chat as JSON, by json.dumps, or the rows as jsonl or parquet: Python's own form, in which pandas writes "
+            "lists into csv files, is no JSON",
+        )
+    return ChatError("it is not a list of {role, content}", "see dataset.columns.messages")
+
+
+def _no_text(message: str, content: Any, entry: Mapping[str, Any]) -> ChatError:
+    if content is not None:
+        return ChatError(
+            f"{message} has the content {content!r:.80}, which is no text", "write it as text, or drop the row"
+        )
+    if not {"content", "value"} & entry.keys() and len(entry) > 1:
+        return ChatError(f"{message} has no content, only {', '.join(entry)}", "rename what is said to content")
+    return ChatError(f"{message} has no content that is text", "fill it in or drop the row")
 
 
 def _role(number: int, entry: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from finetune_trainer.data.chats.conversations import (
     without_nulls,
 )
 from finetune_trainer.data.chats.formats import Layout, is_chat
-from finetune_trainer.data.chats.notes import EMPTY_ANSWER, NOT_LEARNT, NULLS, RENAMED, SYSTEM_TWICE
+from finetune_trainer.data.chats.notes import EMPTY_ANSWER, MARK, NOT_LEARNT, NULLS, RENAMED, SYSTEM_TWICE
 from finetune_trainer.data.chats.template import find_chat_template, parts_of
 from finetune_trainer.data.columns import check_text
 from finetune_trainer.data.rows import Rows
@@ -143,7 +143,9 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
         passed_over = [part for part in parts_of(chat) - written if not template.writes(chat, part)]
         written.update(parts_of(chat) - set(passed_over))
         nulls = [NULLS] if exact and loses_nulls(*(row.get(column) for column in exact)) else []
-        return Encoded(tokens, marks, [*sorted(passed_over), *nulls, *_notes(read_as, values, layout)])
+        said = "\n".join(str(turn.get("content", "")) for turn in chat.messages)
+        within = [f"{MARK}{mark}" for mark in template.marks if mark in said]
+        return Encoded(tokens, marks, [*sorted(passed_over), *nulls, *within, *_notes(read_as, values, layout)])
 
     def encode(batch: Batch, indices: list[int]) -> list[Encoded]:
         encoded = []

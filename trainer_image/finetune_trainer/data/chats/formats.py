@@ -28,8 +28,8 @@ _USUAL: Final[dict[Format, dict[str, tuple[str, ...]]]] = {
 }
 """Of each format: its fields of dataset.columns, and the columns that they are where none is named."""
 _MEANT: Final = (
-    "tools", "functions", "instruction", "input", "output", "context", "history", "documents", "images",
-    "chat_template_kwargs",
+    "tools", "functions", "instruction", "input", "output", "context", "history", "documents", "image", "images", "video",
+    "videos", "audio", "audios", "chat_template_kwargs",
 )  # fmt: skip
 _ELSE = "name the columns in dataset.columns, and set dataset.format to how they are written"
 
@@ -95,12 +95,25 @@ def report_layout(layout: Layout, settings: DatasetSettings, rows: Rows) -> None
     """Log the format and the columns that are read; warn of columns that look as if they were to be learnt, and are not."""
     chosen = f"dataset.format {layout.format}" + (", detected by the columns" if settings.format == "auto" else "")
     logger.info("learning from the columns %s (%s)", listed(layout.all_columns), chosen)
-    if settings.format == "auto" and (left := unread(layout, rows.dataset.features)):
+    if settings.format != "auto":
+        return
+    if layout.format == "prompt-completion" and _are_marks(rows.dataset.features.get("label")):
+        warn(
+            Reason.COLUMNS_NOT_READ,
+            f"split '{rows.split}' is read as prompt-completion, and its column 'label' of true and false is not read: answers "
+            "that it marks as bad are learnt like the others. Drop those rows, or set dataset.format to prompt-completion if all "
+            "are to be learnt",
+        )
+    if left := unread(layout, rows.dataset.features):
         warn(
             Reason.COLUMNS_NOT_READ,
             f"split '{rows.split}' is read as {layout.format}, without its {_columns(left)}; set dataset.format to the "
             f"format that has what is to be learnt from, or to {layout.format}",
         )
+
+
+def _are_marks(feature: Any) -> bool:
+    return isinstance(feature, datasets.Value) and bool(feature.dtype == "bool")
 
 
 def _from_columns(columns: Columns, there: Mapping[str, Any]) -> Format | None:
@@ -171,6 +184,8 @@ def _no_columns(rows: Rows) -> TrainerError:
     features = rows.dataset.features
     there = rows.dataset.column_names
     hint = f"{_ELSE}: text, prompt-completion, messages, sharegpt or alpaca"
+    if {"role", "content"} <= set(features) or {"from", "value"} <= set(features):
+        hint = 'each row is a turn, and not a chat: write a chat in each row, as {"messages": [{"role": …, "content": …}, …]}'
     if "chosen" in features:
         learnt = "dataset.columns.messages" if is_chat(features["chosen"]) and "prompt" not in features else ""
         hint = (

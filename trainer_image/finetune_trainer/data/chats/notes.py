@@ -6,6 +6,7 @@ from typing import Final
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.data.chats.conversations import THOUGHTS
 from finetune_trainer.data.chats.formats import Layout
 from finetune_trainer.data.rows import Rows
 
@@ -16,6 +17,8 @@ SYSTEM_TWICE: Final = "system twice"
 RENAMED: Final = "renamed"
 EMPTY_ANSWER: Final = "says nothing"
 NULLS: Final = "nulls"
+MARK: Final = "mark "
+"""With the mark behind it."""
 
 
 def report_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> None:
@@ -39,6 +42,12 @@ def report_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> 
                 f"{of_rows}: nulls in calls or tools are left out, as Arrow puts them there for keys of other rows; where they "
                 "are meant, write arguments and tools as JSON strings",
             )
+        elif note.startswith(MARK):
+            warn(
+                Reason.END_WITHIN_TEXT,
+                f"{of_rows}: turns hold {note.removeprefix(MARK)!r}, by which the model's chat template parts turns or texts end: "
+                "the model reads it so, also where it is only written about; take it out of what is said",
+            )
         elif note == SYSTEM_TWICE:
             column = layout.beside.get("system")
             warn(Reason.SYSTEM_TWICE, f"{of_rows}: the chat's own system turn is taken, and not column '{column}'")
@@ -49,6 +58,7 @@ def report_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> 
 _PASSED_OVER: Final = {
     "tools": "tools are",
     "tool_calls": "calls of functions (tool_calls) are",
+    **{field: f"what turns hold as {field} is" for field in THOUGHTS},
 }
 _BY_TEMPLATE: Final = (
     "not written by the model's chat template, so that the model does not see them; use a model whose template has them"

@@ -13,7 +13,7 @@ from trl.data_utils import common_prefix_length
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
-from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, Chat, ChatError, Message
+from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, THOUGHTS, Chat, ChatError, Message
 
 _REFUSALS = (TemplateError, TypeError, ValueError, KeyError)
 _ASKED: Message = {"role": "user", "content": "why"}
@@ -75,6 +75,14 @@ class ChatTemplate:
         """`end_of_turn` where it is a token of its own, at which generation can stop, and no word."""
         marks = {*self.tokenizer.added_tokens_decoder, *self.tokenizer.all_special_ids} - {self.tokenizer.unk_token_id}
         return self.end_of_turn if self.end_of_turn in marks else None
+
+    @cached_property
+    def marks(self) -> set[str]:
+        """What parts turns and ends texts, as it is written: special tokens, and no words such as <think>."""
+        added = {token for token, what in self.tokenizer.added_tokens_decoder.items() if what.special}
+        own = {*added, *self.tokenizer.all_special_ids} - {self.tokenizer.unk_token_id}
+        parting = {self.end_of_turn, *self.prompt, self.tokenizer.bos_token_id, self.tokenizer.eos_token_id}
+        return {str(self.tokenizer.convert_ids_to_tokens(token)) for token in own & parting}
 
     @cached_property
     def prompt(self) -> list[int]:
@@ -269,16 +277,19 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
 
 
 def parts_of(chat: Chat) -> set[str]:
-    """What a template may pass over: `tools`, `tool_calls`, and the roles that speak beside user and assistant."""
+    """What a template may pass over: `tools`, `tool_calls`, thoughts, and the roles that speak beside user and assistant."""
     roles = {turn["role"] for turn in chat.messages if turn.get("content")} - {"user", ASSISTANT}
     calls = {"tool_calls"} if any("tool_calls" in turn for turn in chat.messages) else set()
-    return roles | calls | ({"tools"} if chat.tools else set())
+    thoughts = {field for field in THOUGHTS if any(turn.get(field) for turn in chat.messages)}
+    return roles | calls | thoughts | ({"tools"} if chat.tools else set())
 
 
 def _without(chat: Chat, part: str) -> Chat:
     """The chat with one of `parts_of` left out, or saying something else."""
     if part == "tools":
         return replace(chat, tools=None)
+    if part in THOUGHTS:
+        return replace(chat, messages=[{k: v for k, v in turn.items() if k != part} for turn in chat.messages])
     if part == "tool_calls":
         left = [{key: value for key, value in turn.items() if key != part} for turn in chat.messages]
         return replace(chat, messages=[{**turn, "content": turn.get("content", "")} for turn in left])
