@@ -45,6 +45,8 @@ pytest_plugins = [
 
 _HANDLERS: dict[int, Any] = {}
 """How a test gets the signals that end a program."""
+_OF_PYTEST = b"PYTEST_CURRENT_TEST"
+"""Which pytest changes between the phases of each test."""
 _SECRETS = ("_known", "_heads", "_public")
 
 
@@ -79,7 +81,7 @@ def own_process() -> Iterator[None]:
     """
     for number, handler in _HANDLERS.items():
         signal.signal(number, handler)
-    environment = os.environ._data.copy()  # type: ignore[attr-defined] # without decoding each, which takes longer than many a test
+    environment = _environment()
     secrets = {name: getattr(redact, name) for name in _SECRETS}
     hooks = threading.excepthook, sys.excepthook
     before = _process()
@@ -87,13 +89,20 @@ def own_process() -> Iterator[None]:
     threading.excepthook, sys.excepthook = hooks
     for name, known in secrets.items():
         setattr(redact, name, known)
-    if os.environ._data != environment:  # type: ignore[attr-defined]
+    if _environment() != environment:
         _restore({os.fsdecode(name): os.fsdecode(value) for name, value in environment.items()})
     assert _process() == before
 
 
+def _environment() -> dict[bytes, bytes]:
+    """Without pytest's own variable, and without decoding each, which takes longer than many a test."""
+    environment: dict[bytes, bytes] = os.environ._data.copy()  # type: ignore[attr-defined]
+    environment.pop(_OF_PYTEST, None)
+    return environment
+
+
 def _restore(environment: dict[str, str]) -> None:
-    for name in os.environ.keys() - environment.keys():
+    for name in os.environ.keys() - environment.keys() - {_OF_PYTEST.decode()}:
         del os.environ[name]
     os.environ.update({name: value for name, value in environment.items() if os.environ.get(name) != value})
 

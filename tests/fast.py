@@ -1,7 +1,8 @@
 """`--fast`, by which `make test-fast` leaves out what makes one wait, by one rule:
 
-- a test that imports PyTorch, or another library that only trainings need and that takes a second to import,
-- a test that is marked `thorough`: it takes half a second of a core or more, as one that starts a Python does.
+- a test that imports PyTorch, or another library that takes long to import and that few need,
+- a test of an S3 server,
+- a test that is marked `thorough`: it takes a quarter of a second of a core or more, as one that starts a Python does.
 
 Properties are tried with a tenth of their examples. `make test` leaves nothing of this out.
 """
@@ -13,7 +14,9 @@ from types import ModuleType
 
 import pytest
 
-_SLOW_TO_IMPORT = frozenset({"torch", "transformers", "trl", "rouge_score", "sacrebleu", "scipy", "sklearn"})
+_SLOW_TO_IMPORT = frozenset(
+    {"gcsfs", "moto", "rouge_score", "sacrebleu", "scipy", "sklearn", "torch", "transformers", "trl"}
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -6,11 +6,13 @@ import socketserver
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import requests
-from moto.server import ThreadedMotoServer
+
+if TYPE_CHECKING:
+    from moto.server import ThreadedMotoServer
 
 BUCKET = "models"
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -158,8 +160,11 @@ class _Connection(socketserver.BaseRequestHandler):
         return head.partition(b" ")[0]
 
 
-def start() -> tuple[S3, ThreadedMotoServer]:
+def start() -> tuple[S3, "ThreadedMotoServer"]:
     """A server in this process. Every request must be signed by its user, or by another that IAM knows."""
+    # Here, since many tests import what this file says of the server and few start it.
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     port = server.get_host_and_port()[1]

@@ -67,6 +67,7 @@ def test_all_parts_fit_into_eight_minutes_and_some_take_their_share(gpu: ModuleT
     assert gpu._part_of_all(["bert", "resume"]) == (gpu.BUDGETS["bert"] + gpu.BUDGETS["resume"]) / 480
 
 
+@pytest.mark.thorough
 def test_a_child_gives_its_result_or_reports_what_it_died_of_and_ends_in_time(gpu: ModuleType, tmp_path: Path) -> None:
     from gpu_children import Children, Failed, OutOfTime
 

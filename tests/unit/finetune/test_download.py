@@ -60,6 +60,7 @@ def upload(bucket: S3, folder: Path) -> str:
     return f"s3://{BUCKET}/download"
 
 
+@pytest.mark.thorough
 def test_a_model_arrives_as_the_trainer_wrote_it(bucket: S3, written: Path, tmp_path: Path) -> None:
     uri = upload(bucket, written)
     done = job(phase="Succeeded", model={"uri": uri, "digest": digest_of(files_below(written), written)})
@@ -309,6 +310,7 @@ def test_what_is_cancelled_while_it_is_verified_is_not_kept(
     assert [path.name for path in tmp_path.iterdir()] == ["written"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("asynchronous", [True, False])
 def test_from_python_it_is_one_call(
     api_server: FakeApi,

@@ -66,6 +66,7 @@ def test_no_reason_is_written_as_a_literal_elsewhere() -> None:
     assert literals == []
 
 
+@pytest.mark.thorough
 def test_each_reason_is_used() -> None:
     named = {
         node.attr

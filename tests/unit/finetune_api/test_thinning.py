@@ -75,6 +75,7 @@ def test_points_lie_everywhere_and_a_spike_in_the_middle_stays(steps: int) -> No
     assert max(b.step - a.step for a, b in pairwise(kept)) <= max(1, 4 * steps / 128)
 
 
+@pytest.mark.thorough
 def test_what_is_thinned_again_as_it_grows_is_as_regular_as_what_is_thinned_at_its_end() -> None:
     points = run_of(20_000)
     grown: list[Point] = []
@@ -91,6 +92,7 @@ def test_what_is_thinned_again_as_it_grows_is_as_regular_as_what_is_thinned_at_i
         assert max(point.values[name] for point in kept) == max(point.values[name] for point in points)
 
 
+@pytest.mark.thorough
 @given(histories(), histories(st.dictionaries(st.text(max_size=70), _VALUES, max_size=30)), st.integers(100, 8000))
 def test_any_history_gives_curves_of_a_bounded_size(training: list[Point], evaluation: list[Point], most: int) -> None:
     curves = make_curves(training, evaluation, 41.6667, most)
@@ -100,6 +102,7 @@ def test_any_history_gives_curves_of_a_bounded_size(training: list[Point], evalu
     assert Curves.model_validate_json(text) == curves
 
 
+@pytest.mark.thorough
 def test_a_long_run_with_ten_metrics_keeps_most_of_its_points() -> None:
     training = run_of(300_000, every=10)
     evaluation = [

@@ -149,6 +149,7 @@ def follow_by_changes(api_server: FakeApi, count: int, **status: Any) -> None:
     api_server.answers["WATCH", FTJ] = changes
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("columns", [20, 32, 33, 40, 80, 200])
 @pytest.mark.parametrize("lines", [5, 10, 24, 60])
 def test_a_job_is_drawn_anew_in_its_place_on_a_terminal_of_any_size(

@@ -77,6 +77,7 @@ def test_a_line_that_is_repeated_is_counted_and_written_once_a_minute() -> None:
     assert [line for line in written if line] == [first, *[f"{first} (999 more like this)"] * 2]
 
 
+@pytest.mark.thorough
 def test_lines_of_one_place_that_differ_are_bounded_and_those_of_others_are_not_touched() -> None:
     log = Log()
 
@@ -89,6 +90,7 @@ def test_lines_of_one_place_that_differ_are_bounded_and_those_of_others_are_not_
     assert (other, after) == ("renewed the keys", "refused x (9950 more like this)")
 
 
+@pytest.mark.thorough
 def test_what_is_remembered_and_written_is_bounded() -> None:
     log = Log()
 

@@ -257,6 +257,7 @@ def test_an_engine_gets_an_index_of_one_s_own_as_secrets_and_not_as_arguments(en
     assert (build[at : at + 4], build[:at] + build[at + 4 :]) == (more, plain)
 
 
+@pytest.mark.thorough
 def test_settings_of_pip_that_are_not_there_are_told_of_before_anything_is_built(tmp_path: Path) -> None:
     done = run(tmp_path, "build", "--base", BASE, "--pip-conf", str(tmp_path / "pip.conf"))
 

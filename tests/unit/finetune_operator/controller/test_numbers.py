@@ -3,6 +3,7 @@
 from heapq import heappop, heappush
 from typing import Any
 
+import pytest
 from tests.unit.finetune_operator.samples import UID, finetunejob, received
 
 from finetune_operator.controller.cache import FineTuneJobs
@@ -70,6 +71,7 @@ def oldest_numbers(jobs: int, turns_a_report: float) -> float:
     return oldest
 
 
+@pytest.mark.thorough
 def test_the_numbers_of_a_thousand_jobs_are_hardly_older_than_their_turn_to_report() -> None:
     assert oldest_numbers(1000, TURNS_A_REPORT) < 13.0
     assert oldest_numbers(1000, turns_a_report=1.0) > 20.0

@@ -261,6 +261,7 @@ async def test_a_restart_writes_nothing_of_a_job_that_has_begun_and_has_no_pod_y
     assert world.api.requests.count("replace status of finetunejobs") == 0
 
 
+@pytest.mark.thorough
 async def test_what_is_new_after_a_restart_is_written_in_turn_as_ever(world: World) -> None:
     keys = [Key("team-a", f"job-{number}") for number in range(20)]
     for key in keys:
@@ -1026,6 +1027,7 @@ async def test_a_user_who_suspends_and_resumes_all_the_time_costs_few_writes_and
     assert world.api.requests.count("create events") <= 2 * (600 / 60 + 1)
 
 
+@pytest.mark.thorough
 async def test_the_end_of_a_job_is_written_at_once_after_any_number_of_transitions(world: World) -> None:
     async with running_job(world):
         for number in range(30):

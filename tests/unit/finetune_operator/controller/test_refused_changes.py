@@ -39,6 +39,7 @@ async def test_a_job_that_may_not_be_suspended_goes_on_with_its_numbers_and_the_
     assert (asked(world), again is not None and 0 < again <= 600) == (["merge jobs"], True)
 
 
+@pytest.mark.thorough
 async def test_what_was_refused_is_asked_for_again_ever_more_seldom_and_at_once_for_another_spec(
     world: World,  # noqa: F811
 ) -> None:

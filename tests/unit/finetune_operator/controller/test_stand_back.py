@@ -91,6 +91,7 @@ async def test_a_job_that_begins_is_run_by_one_of_them_and_the_other_leaves_it_a
     assert "StatusContested" in reasons
 
 
+@pytest.mark.thorough
 async def test_one_that_starts_later_does_not_take_over_the_job_that_runs_already() -> None:
     api = FakeApi()
     api.put(FINETUNEJOBS, finetunejob())
@@ -136,6 +137,7 @@ async def test_how_the_run_of_the_other_ended_is_believed_and_nothing_is_run_aga
     assert (written, uid) == ([0, 0], "jobs-uid")
 
 
+@pytest.mark.thorough
 async def test_a_run_of_the_other_whose_job_is_gone_before_anybody_looks_again_is_not_run_again() -> None:
     api, worlds = await begun(passes=20)
     end_job(api)

@@ -171,7 +171,17 @@ async def test_a_number_that_python_refuses_takes_its_field_only() -> None:
     assert raw[UNREADABLE]["spec"].startswith("cannot be read: Exceeds the limit")
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b'{"items": [{"metadata": {}}', b"<html>", b'"', deep(100_000).encode()])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b'{"items": [{"metadata": {}}',
+        b"<html>",
+        b'"',
+        pytest.param(deep(100_000).encode(), marks=pytest.mark.thorough, id="deep"),
+    ],
+)
 async def test_what_is_no_answer_at_all_is_an_error_that_callers_know(text: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         await read_list(pieces(text, 1000))

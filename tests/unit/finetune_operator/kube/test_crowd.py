@@ -37,6 +37,7 @@ def informer() -> Informer:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("first", [True, False], ids=["before the others", "after them"])
 def test_a_pod_that_runs_is_kept_among_any_number_that_do_not_and_other_jobs_lose_none(first: bool) -> None:
     cache, place = informer(), 0 if first else 1500
@@ -56,6 +57,7 @@ def test_a_pod_that_runs_is_kept_among_any_number_that_do_not_and_other_jobs_los
     assert not cache.has_labelled("a")
 
 
+@pytest.mark.thorough
 def test_why_the_pods_of_the_newest_attempt_wait_is_seen_however_many_of_former_ones_have_ended() -> None:
     cache = informer()
     for number in range(900):

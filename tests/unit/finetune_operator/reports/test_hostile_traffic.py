@@ -78,6 +78,7 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.exc_info or each.name == "asyncio"]
 
 
+@pytest.mark.thorough
 async def test_any_request_is_answered_or_its_connection_closed(
     start: StartServer, api_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -229,6 +229,7 @@ def test_a_pod_that_is_seen_late_is_taken_whatever_it_was_told_before() -> None:
     assert (refused, world.ask()) == (None, KEY)
 
 
+@pytest.mark.thorough
 def test_any_number_of_strangers_is_remembered_in_bounded_memory_and_asks_nothing_of_the_api() -> None:
     world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
 

@@ -269,6 +269,7 @@ async def test_a_token_that_is_bound_to_no_pod_is_refused(endpoint: Endpoint, ap
     assert api_server.reviewed == []
 
 
+@pytest.mark.thorough
 async def test_a_stranger_is_refused_without_a_request_to_the_api_server(endpoint: Endpoint, api_server: Any) -> None:
     tokens = [api_server.issue(f"web-{number}") for number in range(100)]
 
