@@ -63,10 +63,12 @@ def in_plain_words(message: str) -> str:
         return message
     said = _PREEMPTION.sub("", found[2], count=1).rstrip(". ")
     counted = [_COUNT.fullmatch(part) for part in re.split(r", (?=\d+ )", said)]
-    parts = [f"{each[1]} {_translate(each[2])}" for each in counted if each is not None]
+    parts = [(each[1], _translate(each[2])) for each in counted if each is not None]
     if len(parts) < len(counted):
         return f"0/{found[1]} nodes are available: {said}"
-    return f"of {found[1]} nodes {', '.join(parts)}; the scheduler: {said}"
+    if found[1] == "1":
+        return f"the only node: {', '.join(why for _, why in parts)}; the scheduler: {said}"
+    return f"of {found[1]} nodes {', '.join(f'{count} {why}' for count, why in parts)}; the scheduler: {said}"
 
 
 def _translate(said: str) -> str:

@@ -19,7 +19,7 @@ from finetune_operator.status.waiting.unschedulable import in_plain_words, is_ab
         (
             "0/1 nodes are available: 1 node(s) had untolerated taint(s). no new claims to deallocate, "
             "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.",
-            "of 1 nodes 1 with a taint that the pod does not tolerate (pod.tolerations); "
+            "the only node: with a taint that the pod does not tolerate (pod.tolerations); "
             "the scheduler: 1 node(s) had untolerated taint(s)",
         ),
         (
