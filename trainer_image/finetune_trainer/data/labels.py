@@ -167,7 +167,8 @@ def numbers(rows: Rows, column: str) -> list[float]:
             f"column '{column}' of split '{rows.split}' holds {kind}, and regression needs numbers "
             f"({example(rows, column)})",
             "write plain numbers (1234.5), without commas, signs and words"
-            if kind == "text" and number_in_writing(rows.dataset[:_MOST_FLOATS][column])
+            if kind == "text"
+            and number_in_writing([text for text in rows.dataset[:_MOST_FLOATS][column] if text is not None])
             else "set dataset.columns.label to a column of numbers, or leave model.problemType out",
         )
     found = [float(value) for value in rows.dataset[column][:]]

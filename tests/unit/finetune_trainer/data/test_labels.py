@@ -200,11 +200,12 @@ def test_the_mark_of_what_no_loss_counts_is_no_class(labels: list[Any]) -> None:
     ("labels", "hint"),
     [
         (["1,5", "2"], "write plain numbers (1234.5), without commas, signs and words"),
+        ([None, "1,5"], "write plain numbers (1234.5), without commas, signs and words"),
         (["10 %", "20 %"], "write plain numbers (1234.5), without commas, signs and words"),
         (["good", "bad"], "set dataset.columns.label to a column of numbers, or leave model.problemType out"),
     ],
 )
-def test_numbers_in_writing_are_told_how_to_be_written(labels: list[str], hint: str) -> None:
+def test_numbers_in_writing_are_told_how_to_be_written(labels: list[Any], hint: str) -> None:
     with pytest.raises(TrainerError) as caught:
         numbers(rows(labels), "label")
 
