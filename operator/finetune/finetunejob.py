@@ -5,17 +5,15 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic.alias_generators import to_camel
-
 from finetune.consent import trusting
 from finetune.errors import Refused
 from finetune.local import LocalResult, plan_run, train
 from finetune.manifest import Manifest
 from finetune.places import absolute
 from finetune.proposal.columns import find_shape
+from finetune.proposal.own_fields import with_own
 from finetune.proposal.propose import Request, propose
 from finetune.proposal.sample import Sample
-from finetune_api.base import JsonObject
 from finetune_api.training import Task
 
 _MOST_ROWS: Final = 100_000
@@ -52,7 +50,8 @@ class FineTuneJob(Manifest):
             model: To start from, its source or the section of the spec; a small one for the task if left out.
             mounted: Where the files of a claim are on this machine, for pvc://.
             namespace: Of the job.
-            spec: Sections of the spec over what is proposed, such as training={"epochs": 1}.
+            spec: Sections of the spec over what is proposed, such as training={"epochs": 1} or output={"uri": "s3://bucket/run"}.
+                What was proposed and does not go with them is left out.
 
         Raises:
             Refused: No columns fit, the frame cannot be written there, or a field is not as it must be.
@@ -72,7 +71,7 @@ class FineTuneJob(Manifest):
         gpus = resources.get("gpus") if isinstance(resources, Mapping) else None
         asked = Request(name, source, model, gpus if isinstance(gpus, int) else None)
         proposed = propose(sample, shape, asked).manifest["spec"]
-        job = cls.of(name, namespace=namespace, **_merged(proposed, spec))
+        job = cls.of(name, namespace=namespace, **with_own(proposed, spec))
         _write(frame, path)
         return job
 
@@ -147,13 +146,3 @@ def _write(frame: Any, place: str | Path) -> None:
         raise Refused(f"writing {place} needs a library that is not installed: {error}") from error
     except (OSError, ValueError) as error:
         raise Refused(f"{place} cannot be written: {error}") from error
-
-
-def _merged(proposed: JsonObject, own: Mapping[str, Any]) -> JsonObject:
-    """What is proposed, with the user's own fields in place of it; names may be Python's (batch_size) or the manifest's."""
-    spec = dict(proposed)
-    for section, value in own.items():
-        name = to_camel(section)
-        fields = {to_camel(key): each for key, each in value.items()} if isinstance(value, dict) else None
-        spec[name] = value if fields is None else {**spec.get(name, {}), **fields}
-    return spec

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from finetune.api import JOBS, PODS, Api, Interrupted
 from finetune.errors import FineTuneError, NoCluster, NotAllowed, NotFound, Refused
 from finetune.pods import TRAINER, has_ended, has_started, name_of, pods_of, read_time
 from finetune.snapshot import Snapshot, read_snapshot
+from finetune.stored_log import rest_of
 from finetune_api.printable import printable
 from finetune_api.values import format_time
 
@@ -23,6 +25,8 @@ _LONGEST: Final = 1 << 16
 """Bytes after which a line is broken."""
 _TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:[.]([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})$")
 _BUCKETS: Final = ("s3://", "gs://", "az://")
+_REMEMBERED: Final = 2000
+"""Of the lines that were shown: to know them again in the log that is stored."""
 _PATIENCE: Final = 60
 """Looks without an answer of the API server after which to give up."""
 
@@ -52,6 +56,8 @@ class _Read:
     """Of the newest line."""
     at_time: int = 0
     """Lines of that time."""
+    newest: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+    """As they were shown."""
     missing: bool = False
     """The pod is gone, or its log is not for this user: only what is stored of it is left."""
     done: bool = False
@@ -165,7 +171,8 @@ class _Reader:
                 state.lines += 1
                 state.at_time = state.at_time + 1 if time == state.time else 1
                 state.time = time
-                yield LogLine(printable(text), pod, time)
+                state.newest.append(printable(text))
+                yield LogLine(state.newest[-1], pod, time)
 
     def _missing(self, pod: str, error: FineTuneError) -> list[LogLine]:
         """What is said, once, of a pod the log of which is not to be had."""
@@ -182,19 +189,23 @@ class _Reader:
         return self.node > 0 or self.job.ended or pod in self._attempts(ended=True)
 
     async def _stored(self, pod: str, state: _Read) -> list[LogLine]:
-        """The log beside the checkpoints, unless some of it was shown from the pod: then where it is."""
+        """The log beside the checkpoints, of a bucket what of it was not shown from the pod; else where it is."""
         uri = self._uri(pod)
         if uri is None:
             return []
-        if state.lines or not self.from_buckets or not uri.startswith(_BUCKETS):
+        if not self.from_buckets or not uri.startswith(_BUCKETS):
             return [LogLine(f"its log is stored at {uri}")]
         try:
             text = await asyncio.to_thread(_read, uri)
         except Exception as error:  # noqa: BLE001 - each kind of bucket has errors of its own
             return [LogLine(f"its log is stored at {uri}, which cannot be read here: {error}")]
-        lines = text.splitlines()
+        lines = [printable(line) for line in text.splitlines()]
+        if state.lines:
+            rest = rest_of(lines, state.newest)
+            told = [LogLine(f"the rest of its log, as it is stored at {uri}:")] if rest else []
+            return [*told, *(LogLine(line, pod) for line in rest)]
         return [
-            LogLine(printable(line), pod)
+            LogLine(line, pod)
             for line in (lines if self.tail is None else lines[len(lines) - min(self.tail, len(lines)) :])
         ]
 

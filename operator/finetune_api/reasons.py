@@ -163,7 +163,7 @@ class Reason(StrEnum):
     FAILED_CREATE = "FailedCreate", "The pod cannot be created, as when a quota is used up.", "Raise the namespace's quota, or check what its policies refuse."
     FAILED_CREATE_POD_SANDBOX = "FailedCreatePodSandBox", "The node cannot set up a pod's network and sandbox.", "Look at the node's network plugin."
     FAILED_MOUNT = "FailedMount", "A volume cannot be mounted.", "Check that the claim and the Secrets exist."
-    FAILED_SCHEDULING = "FailedScheduling", "No node can take the pod.", "The message says what nodes lack."
+    FAILED_SCHEDULING = "FailedScheduling", "No node can take the pod.", "The message says what nodes lack (GPUs, memory, labels or tolerations), or which claim is not there: create it."
     IMAGE_PULL_BACK_OFF = "ImagePullBackOff", "The image cannot be pulled, and is tried again.", "Check pod.image, and pod.imagePullSecrets."
     INIT_CONTAINER_FAILED = "InitContainerFailed", "An init container, which a webhook of the cluster may have added, keeps the trainer from starting.", "Look at what the message names, or keep the webhook from the namespace."
     INVALID_IMAGE_NAME = "InvalidImageName", "The image's name is not valid.", "Correct pod.image."
@@ -185,7 +185,7 @@ class Reason(StrEnum):
     SCHEDULING_GATED = "SchedulingGated", "The pod is held back by a scheduling gate.", "Find out who holds it back: spec.schedulingGates of the pod names the gate."
     TERMINATION_BY_KUBELET = "TerminationByKubelet", "The node ends the pod.", "Nothing if it is rare; else look at what the node lacks."
     UNKNOWN = "Unknown", "Kubernetes gives no reason.", "Look at the pod's Events and log."
-    UNSCHEDULABLE = "Unschedulable", "No node can take the pod.", "The message says what nodes lack: GPUs, memory, labels or tolerations."
+    UNSCHEDULABLE = "Unschedulable", "No node can take the pod.", "The message says what nodes lack (GPUs, memory, labels or tolerations), or which claim is not there: create it."
     WARNING = "Warning", "Kubernetes warns, and gives no other reason.", "Look at the Events of the job and its pod."
 
     # Warnings: what is probably not meant, and is done all the same

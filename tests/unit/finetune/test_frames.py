@@ -110,6 +110,51 @@ def test_what_cannot_be_trained_on_is_refused_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("own", "section", "expected"),
+    [
+        pytest.param({"output": {"uri": "s3://bucket/run"}}, "output", {"uri": "s3://bucket/run"}, id="a place"),
+        pytest.param(
+            {"evaluation": {"metrics": ["accuracy"]}},
+            "evaluation",
+            {"metrics": ["accuracy"]},
+            id="metrics without the best",
+        ),
+        pytest.param(
+            {"evaluation": {"metrics": ["f1"]}},
+            "evaluation",
+            {"metrics": ["f1"], "bestMetric": "f1"},
+            id="metrics with it",
+        ),
+        pytest.param(
+            {"evaluation": {"best_metric": "precision"}},
+            "evaluation",
+            {"metrics": ["accuracy", "f1", "precision"], "bestMetric": "precision"},
+            id="another best metric",
+        ),
+        pytest.param({"dataset": {"evaluation": None}}, "evaluation", {}, id="nothing to evaluate"),
+    ],
+)
+def test_what_is_proposed_and_does_not_go_with_ones_own_fields_is_left_out(
+    frame: pd.DataFrame, tmp_path: Path, own: dict[str, Any], section: str, expected: dict[str, Any]
+) -> None:
+    job = FineTuneJob.from_frame(frame, name="stars", to=tmp_path, **own)
+
+    manifest = job.to_manifest()
+    assert manifest["spec"].get(section, {}) == expected
+    assert find_problems(manifest, "", None, Namespace("default", None)) == []
+
+
+def test_fewer_rows_are_rows_of_the_same_split(frame: pd.DataFrame, tmp_path: Path) -> None:
+    rows = {"train": {"samples": 8}, "evaluation": {"samples": 2}}
+
+    dataset = FineTuneJob.from_frame(frame, name="stars", to=tmp_path, dataset=rows).spec.dataset
+
+    assert dataset.evaluation is not None
+    assert (dataset.train.split, dataset.train.samples) == ("train[:90%]", 8)
+    assert (dataset.evaluation.split, dataset.evaluation.samples) == ("train[90%:]", 2)
+
+
 def test_missing_values_lists_and_numbers_of_numpy_are_read_as_pythons_own(tmp_path: Path) -> None:
     pd.DataFrame({"tokens": [["Ada", "wrote"], ["it"]], "tags": [[1, 0], [0]]}).to_parquet(tmp_path / "read.parquet")
 

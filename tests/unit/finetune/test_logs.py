@@ -11,6 +11,7 @@ from finetune import AsyncClient, Client
 from finetune.errors import NotFound, NotKnown, Refused
 from finetune.logs import moment
 from finetune.pods import LABEL_JOB_UID, LABEL_RUN, TRAINER
+from finetune.stored_log import rest_of
 from finetune_operator.job import names
 
 pytestmark = pytest.mark.usefixtures("kubeconfig")
@@ -157,6 +158,56 @@ def test_the_log_that_is_stored_in_a_bucket_is_shown_where_the_pod_has_none(
 
     assert lines == [("one", "trained"), ("one", "saved")]
     assert (follow(tail=1)[1:], follow(tail=0)[1:]) == ([("one", "saved")], [])
+
+
+def test_of_a_pod_that_goes_while_its_log_is_read_the_rest_is_that_which_is_stored(
+    api_server: FakeApi, s3_server: S3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a laptop sleeps, or a node is lost: the connection breaks, and there is no pod to go on with."""
+    s3_server.write("job/logs/one.log", b"step 1\nsaved\nstep 2\nsaved\nstep 3\n")
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    uri = f"s3://{BUCKET}/job/logs/one.log"
+    attempt = {"number": 1, "pod": "one", "endTime": "2026-11-28T10:01:00Z", "log": uri}
+    api_server.job("job", phase="Running", attempts=[{**attempt, "endTime": None}])
+    api_server.pod("one", "Running", RUNNING)
+
+    def broken(_: Request) -> Iterator[bytes]:
+        api_server.answers["GET", f"{PODS}/one/log"] = lambda _: status(404, "NotFound", "no pod")
+        api_server.pods.clear()
+        api_server.job("job", phase="Succeeded", attempts=[attempt])
+        yield b"2026-11-28T10:00:01Z step 1\n2026-11-28T10:00:02Z a library's own\n2026-11-28T10:00:03Z saved\n"
+        raise Break
+
+    api_server.answers["GET", f"{PODS}/one/log"] = broken
+
+    assert follow(follow=True) == [
+        ("one", "step 1"),
+        ("one", "a library's own"),
+        ("one", "saved"),
+        ("", "pod one is gone"),
+        ("", f"the rest of its log, as it is stored at {uri}:"),
+        ("one", "step 2"),
+        ("one", "saved"),
+        ("one", "step 3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shown", "rest"),
+    [
+        ([], "abacad"),
+        (["x"], "abacad"),
+        (["a"], "bacad"),
+        ("aba", "cad"),
+        ("abaca", "d"),
+        ("axbxxaxc", "ad"),
+        ("abacad", ""),
+        ("ca", "d"),
+    ],
+)
+def test_a_stored_log_goes_on_where_the_lines_that_were_shown_end(shown: list[str], rest: str) -> None:
+    assert [*rest_of([*"abacad"], [*shown])] == [*rest]
 
 
 @pytest.mark.parametrize("pods_are_listed", [True, False])

@@ -474,7 +474,7 @@ def test_the_card_of_a_job_that_waits_has_the_event_that_proves_it(run: Run, api
         "reason": "Unschedulable",
         "meaning": "No node can take the pod.",
         "message": "no node has 8 GPUs",
-        "remedy": "The message says what nodes lack: GPUs, memory, labels or tolerations.",
+        "remedy": "The message says what nodes lack (GPUs, memory, labels or tolerations), or which claim is not there: create it.",
         "since": "2026-11-28T10:00:00Z",
         "proof": "Event of 2026-11-28T10:01:00Z: Pod pod: FailedScheduling: 0/3 nodes are available",
     }
