@@ -86,15 +86,8 @@ class Operator:
     def __init__(self, settings: Settings, client: ApiClient) -> None:
         self._settings = settings
         self._client = client
-        shard = Shard.parse(settings.shard)
-        self._leadership = Leadership(
-            client,
-            shard,
-            namespace=settings.namespace,
-            base=settings.secret_name,
-            identity=f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
-            seconds=settings.lease_seconds,
-        )
+        self._shard = Shard.parse(settings.shard)
+        self._leadership = self._make_leadership()
         self._turns = Turns()
         self._kube = Kube(
             client,
@@ -106,7 +99,43 @@ class Operator:
         self._certificates = Certificates(
             self._kube, namespace=settings.namespace, secret=settings.secret_name, hosts=settings.report_hosts()
         )
-        self._queue: WorkQueue[Key] = WorkQueue(
+        self._queue = self._make_queue()
+        self._numbers = Numbers(
+            per_second=TURNS_A_REPORT * settings.reports_per_second, interval=settings.status_interval
+        )
+        self._monthly_use = MonthlyUse(
+            self._kube, namespace=settings.namespace, name=settings.secret_name, serves=self._shard.serves
+        )
+        self._finetunejobs = self._make_finetunejobs()
+        self._blocked = BlockedJobs(self._finetunejobs.retry)
+        self._watches = self._make_watches()
+        self._listing = Listing(
+            self._kube, self._finetunejobs, settings.watch_namespaces, seconds=settings.relist_interval
+        )
+        self._profiles = self._make_profiles()
+        self._notices = self._make_notices()
+        self._reports_url = settings.reports_url or ""
+        self._troubles = Troubles()
+        self._reconciler = self._make_reconciler()
+        self._kopf_watch = self._make_kopf_watch()
+        self._tracing = Tracing(Traces(start_exporter()), self._finetunejobs, self._watches.pods)
+        self._heartbeat = Heartbeat()
+        self._started = False
+        self._taking_reports = False
+
+    def _make_leadership(self) -> Leadership:
+        settings = self._settings
+        return Leadership(
+            self._client,
+            self._shard,
+            namespace=settings.namespace,
+            base=settings.secret_name,
+            identity=f"{settings.pod_name or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+            seconds=settings.lease_seconds,
+        )
+
+    def _make_queue(self) -> WorkQueue[Key]:
+        return WorkQueue(
             self._reconcile,
             delay_of=retry_after,
             lane_of=lambda key: key.namespace,
@@ -116,38 +145,32 @@ class Operator:
             is_narrow=lambda namespace: self._blocked.is_refused(namespace),
             rest=_REST_SECONDS,
         )
-        self._numbers = Numbers(
-            per_second=TURNS_A_REPORT * settings.reports_per_second, interval=settings.status_interval
-        )
-        self._monthly_use = MonthlyUse(
-            self._kube,
-            namespace=settings.namespace,
-            name=settings.secret_name,
-            serves=shard.serves,
-        )
-        self._finetunejobs = FineTuneJobs(
+
+    def _make_finetunejobs(self) -> FineTuneJobs:
+        return FineTuneJobs(
             self._queue.add,
             on_numbers=self._add_in_turn,
             on_used=self._monthly_use.add,
-            serves=shard.serves,
+            serves=self._shard.serves,
             on_found=lambda uid: self._watches.reconsider(uid),
             leads=lambda: self._leadership.left() > 0,
         )
-        self._blocked = BlockedJobs(self._finetunejobs.retry)
-        self._watches = Watches(
+
+    def _make_watches(self) -> Watches:
+        return Watches(
             self._kube,
-            namespaces=settings.watch_namespaces,
-            serves=shard.serves,
-            resync_seconds=settings.relist_interval,
+            namespaces=self._settings.watch_namespaces,
+            serves=self._shard.serves,
+            resync_seconds=self._settings.relist_interval,
             finetunejobs=self._finetunejobs,
             blocked=self._blocked,
             queue=self._queue,
             on_default=self._want_default,
         )
-        self._listing = Listing(
-            self._kube, self._finetunejobs, settings.watch_namespaces, seconds=settings.relist_interval
-        )
-        self._profiles = Profiles(
+
+    def _make_profiles(self) -> Profiles:
+        settings = self._settings
+        return Profiles(
             self._kube,
             self._watches.profiles,
             built_in=OPEN if settings.default_profile == "open" else safe_profile(settings.safe_limits),
@@ -155,15 +178,17 @@ class Operator:
             installation=f"{settings.namespace}/{settings.secret_name}",
             used=self._monthly_use.used,
         )
-        self._notices = Notices(
+
+    def _make_notices(self) -> Notices:
+        return Notices(
             self._finetunejobs,
             read=lambda entry: self._profiles.read_finetunejob(entry.packed),
             send=Notifier(self._kube, Poster()).send,
             on_tried=self._queue.add,
         )
-        self._reports_url = settings.reports_url or ""
-        self._troubles = Troubles()
-        self._reconciler = Reconciler(
+
+    def _make_reconciler(self) -> Reconciler:
+        return Reconciler(
             self._kube,
             finetunejobs=self._finetunejobs,
             jobs=self._watches.jobs,
@@ -173,24 +198,22 @@ class Operator:
             blocked=self._blocked,
             trouble_of=self._troubles.about,
             numbers=self._numbers,
-            kueue=Kueue(self._kube) if settings.kueue else None,
+            kueue=Kueue(self._kube) if self._settings.kueue else None,
             notices=self._notices,
         )
-        self._kopf_watch = KopfWatch(
-            client.configuration,
-            settings.watch_namespaces,
+
+    def _make_kopf_watch(self) -> KopfWatch:
+        return KopfWatch(
+            self._client.configuration,
+            self._settings.watch_namespaces,
             on_seen=self._finetunejobs.seen,
-            serves=shard.serves,
+            serves=self._shard.serves,
             knows=self._finetunejobs.knows,
             on_gone=self._on_gone,
             on_list=self._listing.version,
             on_news=self._finetunejobs.heard,
             on_again=self._listing.read,
         )
-        self._tracing = Tracing(Traces(start_exporter()), self._finetunejobs, self._watches.pods)
-        self._heartbeat = Heartbeat()
-        self._started = False
-        self._taking_reports = False
 
     async def run(self) -> None:
         """Serve until cancelled."""

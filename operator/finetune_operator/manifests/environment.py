@@ -94,11 +94,15 @@ def build_environment(
     if resources.nodes > 1:
         index = {"fieldRef": {"fieldPath": f"metadata.annotations['{LABEL_INDEX}']"}}
         values.append({"name": ENV_NODE_RANK, "valueFrom": index})
-    fixed = list(shared)
+    return _merged(values, [variable.to_wire() for variable in spec.pod.env], list(shared))
+
+
+def _merged(ours: list[JsonObject], theirs: list[JsonObject], fixed: list[JsonObject]) -> list[JsonObject]:
+    """One variable of each name: the user's in place of ours, and a fixed one in place of the user's."""
     taken = {variable["name"] for variable in fixed}
-    theirs = [variable.to_wire() for variable in spec.pod.env if variable.name not in taken]
+    theirs = [variable for variable in theirs if variable["name"] not in taken]
     replaced = {variable["name"] for variable in theirs}
-    return [variable for variable in values if variable["name"] not in replaced] + theirs + fixed
+    return [variable for variable in ours if variable["name"] not in replaced] + theirs + fixed
 
 
 def _secrets_of_the_pod(spec: FineTuneJobSpec) -> dict[str, str]:

@@ -58,30 +58,14 @@ def build_pod(
     finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
 ) -> JsonObject:
     """The spec of a pod that runs `program`."""
-    tokens = _tokens(spec, program.claims)
     secrets, credentials = secret_mounts(spec), secret_volumes(spec)
     run_mounts, run_volumes = run_secret_mounts(program.run_secret), run_secret_volumes(program.run_secret)
-    mounts, volumes = extra_mounts(spec), extra_volumes(spec)
     settings = finetunejob.profile
     shared_mounts = [*cache_mounts(settings), *trust_mounts(settings)]
     shared_volumes = [*cache_volumes(settings), *trust_volumes(settings)]
     ids, placement = build_ids(spec, platform_user=pod_defaults.platform_user), build_placement(spec, finetunejob.uid)
-    environment = build_environment(
-        finetunejob,
-        spec,
-        pod_defaults.reports_url,
-        shared=[
-            *cache_environment(settings),
-            *own_volume_environment(finetunejob, spec, program.claims),
-            *network_environment(settings, pod_defaults.reports_url),
-        ],
-        config_digest=program.config_digest,
-        secrets=bool(secrets),
-        run_secret=bool(run_mounts),
-        private_addresses=pod_defaults.private_addresses,
-        tokens=tokens,
-        # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
-        user=None if "runAsUser" in ids else "finetune",
+    environment = _environment(
+        finetunejob, spec, pod_defaults, program, secrets=bool(secrets), own_user="runAsUser" in ids
     )
     pod: JsonObject = {
         "restartPolicy": "Never",
@@ -100,7 +84,7 @@ def build_pod(
                 spec.pod.image or pod_defaults.image,
                 program,
                 environment,
-                [*run_mounts, *shared_mounts, *secrets, *mounts],
+                [*run_mounts, *shared_mounts, *secrets, *extra_mounts(spec)],
             )
         ],
         "volumes": [
@@ -109,13 +93,42 @@ def build_pod(
             *run_volumes,
             *shared_volumes,
             *credentials,
-            *volumes,
+            *extra_volumes(spec),
         ],
         **placement,
     }
     if spec.resources.nodes > 1:
         pod["subdomain"] = finetunejob.names.service
     return pod
+
+
+def _environment(
+    finetunejob: FineTuneJob,
+    spec: FineTuneJobSpec,
+    pod_defaults: PodDefaults,
+    program: Program,
+    *,
+    secrets: bool,
+    own_user: bool,
+) -> list[JsonObject]:
+    settings, reports_url = finetunejob.profile, pod_defaults.reports_url
+    return build_environment(
+        finetunejob,
+        spec,
+        reports_url,
+        shared=[
+            *cache_environment(settings),
+            *own_volume_environment(finetunejob, spec, program.claims),
+            *network_environment(settings, reports_url),
+        ],
+        config_digest=program.config_digest,
+        secrets=secrets,
+        run_secret=bool(program.run_secret),
+        private_addresses=pod_defaults.private_addresses,
+        tokens=_tokens(spec, program.claims),
+        # An id of the platform's has no name in the image, and torch asks for one to name its caches by.
+        user=None if own_user else "finetune",
+    )
 
 
 def _container(image: str, program: Program, environment: list[JsonObject], mounts: list[JsonObject]) -> JsonObject:
