@@ -115,8 +115,8 @@ def _why(error: Exception, paths: str, context: str | None) -> str:
         names = [str(each["name"]) for each in list_kube_config_contexts(config_file=paths)[0]]  # type: ignore[no-untyped-call]
         if context and context not in names:
             return f"it has no context {context}; there are: {', '.join(names) or 'none'}"
-    told = " ".join(str(error).split()) or type(error).__name__
-    return told if isinstance(error, ConfigException | OSError) else f"it is no kubeconfig ({told})"
+    message = " ".join(str(error).split()) or type(error).__name__
+    return message if isinstance(error, ConfigException | OSError) else f"it is no kubeconfig ({message})"
 
 
 def _any_is_there(paths: str) -> bool:

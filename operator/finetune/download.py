@@ -186,7 +186,7 @@ def _verify_checkpoint(artifact: Artifact, files: Files) -> None:
     if manifest is None or f"sha256:{_sha256(manifest)}" != artifact.digest:
         raise NotVerified(f"the manifest of {artifact.uri} is not the one that the trainer wrote")
     listed: dict[str, Any] = json.loads(manifest.read_text())["files"]
-    wrong = [name for name, told in listed.items() if name not in files or _sha256(files[name]) != told["sha256"]]
+    wrong = [name for name, entry in listed.items() if name not in files or _sha256(files[name]) != entry["sha256"]]
     wrong += sorted({*files} - {*listed, _MANIFEST})
     if wrong:
         raise NotVerified(f"files of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}")

@@ -178,11 +178,11 @@ class _Reader:
         """What is said, once, of a pod the log of which is not to be had."""
         if not isinstance(error, NotAllowed):
             return [LogLine(f"pod {pod} is gone")]
-        told = [LogLine(f"the log of pod {pod} is not for you: {error}")]
+        lines = [LogLine(f"the log of pod {pod} is not for you: {error}")]
         if self._is_over(pod):
-            return told
+            return lines
         so_far = not self.follow and self._uri(pod) is not None
-        return [*told, LogLine("so far this is stored:" if so_far else "it is stored once this attempt has ended")]
+        return [*lines, LogLine("so far this is stored:" if so_far else "it is stored once this attempt has ended")]
 
     def _is_over(self, pod: str) -> bool:
         """Whether all is stored of the pod's log that ever will be: that of node 0, at the end of its attempt."""

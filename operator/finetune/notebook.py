@@ -59,10 +59,10 @@ def chart(name: str, points: Points) -> str:
     # A curve of one point would not be seen.
     end = line.rsplit(" ", 1)[-1].split(",")
     title = f"{metric_name(name)} {values[-1]:.4g}"
-    told = f"{title} at step {last}; lowest {low:.4g}, highest {high:.4g}"
+    summary = f"{title} at step {last}; lowest {low:.4g}, highest {high:.4g}"
     return (
         f'<figure style="display:inline-block;margin:8px 16px 0 0"><figcaption>{escape(title)}</figcaption>'
-        f'<svg role="img" aria-label="{escape(told)}" width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}">'
+        f'<svg role="img" aria-label="{escape(summary)}" width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}">'
         f'<polyline fill="none" stroke="currentColor" stroke-width="1.5" points="{line}"/>'
         f'<circle cx="{end[0]}" cy="{end[1]}" r="2.5" fill="currentColor"/></svg></figure>'
     )

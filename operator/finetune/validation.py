@@ -122,12 +122,12 @@ def _against(job: Manifest, profile: NamedProfile, namespace: Namespace) -> Iter
 
 def _told(error: ValidationError, model: type[BaseModel]) -> list[tuple[str, str]]:
     """Path and message of each wrong field, and of each rule between fields that does not hold."""
-    told = []
+    found = []
     for details in error.errors(include_url=False):
         field, message = _of_field(details, model)
         messages = details["ctx"]["messages"] if details["type"] == "rule" else [message]
-        told += [(field, each) for each in messages]
-    return list(dict.fromkeys(told))
+        found += [(field, each) for each in messages]
+    return list(dict.fromkeys(found))
 
 
 def _of_field(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:

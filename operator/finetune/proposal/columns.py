@@ -232,17 +232,17 @@ def _classifier(sample: Sample, text: str, pair: str | None, label: str, why: st
     several = [each for row in values if isinstance(row, list) for each in row]
     problem = None
     if several or any(isinstance(each, list) for each in values):
-        told = f"{shown(label)} holds lists: several classes a row"
+        seen = f"{shown(label)} holds lists: several classes a row"
     elif any(isinstance(each, float) and not each.is_integer() for each in values):
-        told, problem = f"{shown(label)} holds numbers with fractions", "regression"
+        seen, problem = f"{shown(label)} holds numbers with fractions", "regression"
     else:
         classes = set(map(str, values))
-        told = f"{shown(label)} has {len(classes)} class{'es' if len(classes) != 1 else ''}{in_first(sample)}"
+        seen = f"{shown(label)} has {len(classes)} class{'es' if len(classes) != 1 else ''}{in_first(sample)}"
     columns = _but_usual(text=text, label=label)
     if pair:
         columns["textPair"] = pair
     reads = (text, pair) if pair else (text,)
-    return Shape("text-classification", columns, reads, f"{why}, and {told}", label=label, problem=problem)
+    return Shape("text-classification", columns, reads, f"{why}, and {seen}", label=label, problem=problem)
 
 
 def _label_column(sample: Sample) -> str | None:

@@ -39,8 +39,8 @@ def validate(
     known = read_profile(read_documents(read_text(profile), str(profile)), str(profile)) if profile else None
     problems, notes, jobs = _check(files, known, place)
     if output:
-        told = {"problems": [each.to_wire() for each in problems], "notes": [each.to_wire() for each in notes]}
-        write(output, {"valid": not problems, "jobs": jobs, **told})
+        found = {"problems": [each.to_wire() for each in problems], "notes": [each.to_wire() for each in notes]}
+        write(output, {"valid": not problems, "jobs": jobs, **found})
     else:
         for note in notes:
             error_console().print(f"note: {printable(str(note), lines=True)}")

@@ -35,10 +35,10 @@ def card(explanation: Explanation, job: Snapshot, now: datetime | None = None) -
     return table
 
 
-def _not_told(told: Notification) -> str:
+def _not_told(notification: Notification) -> str:
     """Who could not be told of the end, and whether that is tried again."""
-    due = f", again at {format_time(told.next_attempt_time)}" if told.next_attempt_time else ""
-    return f"{told.target}: {told.message} ({told.attempts} attempts{due or ', given up'})"
+    due = f", again at {format_time(notification.next_attempt_time)}" if notification.next_attempt_time else ""
+    return f"{notification.target}: {notification.message} ({notification.attempts} attempts{due or ', given up'})"
 
 
 def _since(explanation: Explanation, now: datetime) -> str:

@@ -17,16 +17,16 @@ _BESIDE_BAR = 16
 def job_line(job: Snapshot) -> str:
     """Return the job in one line, for logs and files."""
     progress = f"  {progress_bar(job)}" if job.status.progress else ""
-    told = job.status.message or unseen(job)
-    message = f": {told}" if told else ""
-    return f"{job.name}  {job.phase}{progress}{message}"
+    message = job.status.message or unseen(job)
+    after = f": {message}" if message else ""
+    return f"{job.name}  {job.phase}{progress}{after}"
 
 
 def job_view(job: Snapshot, width: int, height: int | None = None) -> RenderableType:
     """Return head, bar, numbers and the curve of the loss, `width` columns wide; the curve as high as `height` leaves it."""
     head = Text.assemble((job.name, "bold"), "  ", phase_text(job))
-    if told := job.status.message or unseen(job):
-        head.append(f"  {told}")
+    if message := job.status.message or unseen(job):
+        head.append(f"  {message}")
     parts: list[RenderableType] = [head]
     if job.status.progress is not None:
         parts.append(Text(progress_bar(job, min(_WIDEST_BAR, max(_NARROWEST_BAR, width - _BESIDE_BAR)))))

@@ -166,7 +166,7 @@ class _Life:
         return self._ended
 
     def stop(self) -> None:
-        """Have it end soon, from any thread and at any time."""
+        """End it soon. May be called from any thread and at any time."""
         # Its loop is closed a moment before it has ended.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stopping.set)

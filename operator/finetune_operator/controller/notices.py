@@ -67,23 +67,23 @@ class Notices:
         )
 
     def take_up(self, key: Key) -> None:
-        """Have the attempts made that a job's status asks for, as it is written by now, each when it is due."""
+        """Schedule the attempts that the status of a job asks for, as it is written by now."""
         entry = self._finetunejobs.get(key)
         if entry is None:
             return
         finetunejob = self._read(entry)
-        for told in finetunejob.status.notifications:
-            tried = entry.tried.get(told.target)
-            if tried is not None and tried.attempts <= told.attempts:
-                del entry.tried[told.target]
-            if told.state == "Pending" and told.target not in entry.tried:
-                self._add(Notice(key, finetunejob.uid, finetunejob.run.number, told.target), told)
+        for notification in finetunejob.status.notifications:
+            tried = entry.tried.get(notification.target)
+            if tried is not None and tried.attempts <= notification.attempts:
+                del entry.tried[notification.target]
+            if notification.state == "Pending" and notification.target not in entry.tried:
+                self._add(Notice(key, finetunejob.uid, finetunejob.run.number, notification.target), notification)
 
-    def _add(self, notice: Notice, told: Notification) -> None:
-        if told.next_attempt_time is None:
+    def _add(self, notice: Notice, notification: Notification) -> None:
+        if notification.next_attempt_time is None:
             self._add_due(notice)
         elif notice not in self._timers:
-            wait = (told.next_attempt_time - server_time.now()).total_seconds()
+            wait = (notification.next_attempt_time - server_time.now()).total_seconds()
             timer = asyncio.get_running_loop().call_later(
                 min(max(0.0, wait), LONGEST_WAIT.total_seconds()), self._fire, notice
             )
@@ -124,14 +124,14 @@ class Notices:
 
     async def _attempt(self, notice: Notice) -> None:
         """Make an attempt, if it is still wanted. Raises API_FAILURES."""
-        finetunejob, told = self._wanted(notice)
-        if finetunejob is None or told is None or finetunejob.spec is None:
+        finetunejob, notification = self._wanted(notice)
+        if finetunejob is None or notification is None or finetunejob.spec is None:
             return
         target = next((each for each in finetunejob.spec.notify if each.name == notice.target), None)
         answer = _NO_LONGER_NAMED if target is None else await self._send(finetunejob, target)
         entry = self._finetunejobs.get(notice.key)
-        if entry is not None and self._wanted(notice)[1] == told:
-            entry.tried[notice.target] = after_attempt(told, answer, server_time.now())
+        if entry is not None and self._wanted(notice)[1] == notification:
+            entry.tried[notice.target] = after_attempt(notification, answer, server_time.now())
             self._on_tried(notice.key)
 
     def _wanted(self, notice: Notice) -> tuple[FineTuneJob | None, Notification | None]:

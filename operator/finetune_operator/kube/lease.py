@@ -157,15 +157,15 @@ class Lease:
             self._live = None
 
     async def _acquire(self) -> None:
-        told = self._identity
+        known = self._identity
         while True:
             await self._attempt()
             if self.left():
                 return
             holder = self._others.holder
-            if holder is not None and holder.identity != told:
-                told = holder.identity
-                logger.info("%s stands by; the Lease %s is held by %s", self._identity, self._name, told or "nobody")
+            if holder is not None and holder.identity != known:
+                known = holder.identity
+                logger.info("%s stands by; the Lease %s is held by %s", self._identity, self._name, known or "nobody")
             left = self._others.left(self._clock(), self._seconds)
             await asyncio.sleep(min(left or math.inf, self._seconds / _RENEWALS))
 

@@ -54,11 +54,11 @@ def record(
     if _steps(after) and not _steps(before):
         TIME_TO_FIRST_STEP.observe(_seconds(created, now))
     attempts = {each.target: each.attempts for each in before.notifications}
-    for told in after.notifications:
+    for notification in after.notifications:
         # An increase is only seen from a series that was there before: that of an end told in vain is, once anybody is to be told.
         NOTIFICATIONS.labels(namespace, _OUTCOMES["GivenUp"])
-        if told.attempts > attempts.get(told.target, 0):
-            NOTIFICATIONS.labels(namespace, _OUTCOMES[told.state]).inc()
+        if notification.attempts > attempts.get(notification.target, 0):
+            NOTIFICATIONS.labels(namespace, _OUTCOMES[notification.state]).inc()
 
 
 def _gpu_seconds(status: FineTuneJobStatus) -> GpuSeconds:

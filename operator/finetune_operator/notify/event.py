@@ -66,12 +66,12 @@ def slack_message(finetunejob: FineTuneJob) -> JsonObject:
         took = f"after {_duration(status.completion_time - status.start_time)}"
     if status.failure is not None:
         failure = status.failure
-        told = [f"{name} failed: {_quoted(failure.reason)}", took, _quoted(failure.message), _quoted(failure.hint)]
+        parts = [f"{name} failed: {_quoted(failure.reason)}", took, _quoted(failure.message), _quoted(failure.hint)]
     else:
         scores = ", ".join(f"{each.name} {each.value}" for each in status.metrics[:_SHOWN_METRICS])
         model = f"model at {_quoted(status.model.uri)}" if status.model else None
-        told = [f"{name} succeeded", took, _quoted(scores), model]
-    return {"text": " · ".join(each for each in told if each)}
+        parts = [f"{name} succeeded", took, _quoted(scores), model]
+    return {"text": " · ".join(each for each in parts if each)}
 
 
 def _quoted(text: str | None) -> str:

@@ -55,7 +55,7 @@ class Endpoint:
         }
 
     async def keep(self, kube: Kube, port: int) -> None:
-        """Have the Service lead here, until cancelled."""
+        """Keep the EndpointSlice of the Service at this pod, until cancelled."""
         while True:
             pause = _AGAIN_SECONDS
             try:

@@ -165,7 +165,7 @@ class _Endpoint:
             _refuse(web.HTTPForbidden, "a pod may report for its own FineTuneJob only, and of many pods the first")
 
     async def _authenticate(self, token: str, sender: Caller, address: str) -> None:
-        """Have the API server find out whether the token is what it says, unless that is known."""
+        """Ask the API server whose token it is, unless that is known."""
         if not self._reviews.knows(token):
             pod = f"{sender.pod_uid} {address}"
             _refuse_if_early(self._review_rate_of_pod.wait(pod), "too many tokens for this pod")

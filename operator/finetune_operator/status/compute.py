@@ -54,5 +54,5 @@ def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> 
     else:
         after, verdict = status_under_way(finetunejob, observed, now)
         explained, again = verdict.explained, verdict.again
-    told = notifications(finetunejob, after.phase, observed.tried)
-    return Computed(checked(before, after.model_copy(update={"notifications": told})), explained, again)
+    notified = notifications(finetunejob, after.phase, observed.tried)
+    return Computed(checked(before, after.model_copy(update={"notifications": notified})), explained, again)

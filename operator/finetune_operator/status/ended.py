@@ -22,9 +22,9 @@ def without_claim(status: FineTuneJobStatus, claim: str) -> FineTuneJobStatus:
     if not claim:
         return after
     tail = f"; nothing was saved, so the claim {claim} made for the output is deleted (it goes with its last pod)"
-    told = f"{(status.message or '')[: MAX_MESSAGE - len(tail)]}{tail}"
+    message = f"{(status.message or '')[: MAX_MESSAGE - len(tail)]}{tail}"
     conditions = [
-        each.model_copy(update={"message": told}) if each.message == status.message else each
+        each.model_copy(update={"message": message}) if each.message == status.message else each
         for each in status.conditions
     ]
-    return after.model_copy(update={"message": told, "conditions": conditions})
+    return after.model_copy(update={"message": message, "conditions": conditions})

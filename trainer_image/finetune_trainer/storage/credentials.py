@@ -57,8 +57,8 @@ def remember_secrets() -> None:
 
     Outside a cluster nobody says which variables hold secrets: those that are called so do.
     """
-    told = os.environ.get(ENV_SECRET_VARIABLES, "").split(",")
-    redact.remember(value for name, value in os.environ.items() if name in told or _seems_secret(name, value))
+    named = os.environ.get(ENV_SECRET_VARIABLES, "").split(",")
+    redact.remember(value for name, value in os.environ.items() if name in named or _seems_secret(name, value))
     redact.remember(password for name in _PROXIES for password in _passwords(os.environ.get(name, "")))
     for folder in secret_paths():
         redact.remember(_contents(folder))

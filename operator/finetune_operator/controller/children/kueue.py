@@ -45,7 +45,7 @@ class Kueue:
     async def ensure(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, job: JobState, entry: Entry
     ) -> InQueue | None:
-        """Have the queue hold back a Job that its user suspends, and let go what is not suspended any more.
+        """Make the queue hold back a Job that its user suspends, and release one that is not suspended any more.
 
         Return why the Job waits, as it was when last asked for; of one that is to be suspended, what is wrong with that. None
         where no queue holds it. Raises API_FAILURES, such as a conflict with who changes the Workload at the same time, where

@@ -65,7 +65,7 @@ class Restorer:
             await self._kube.create(SECRETS, {**secret, "metadata": {**metadata, "name": name}})
 
     async def _restore_config_map(self, finetunejob: FineTuneJob, job: JobState, config_map: JsonObject) -> bool:
-        """Have the ConfigMap there if it is the one that the Job's pods expect. One that is there is left as it is.
+        """Create the ConfigMap again if it is the one that the Job's pods expect. One that is there is left as it is.
 
         The Job may have been made by an operator of another version, of whose `run.yaml` only the digest is left: before another one is
         made, which every pod would refuse, the Job goes.

@@ -118,8 +118,8 @@ class JobSync:
         return replace(observed, job=parse_job(changed))
 
     async def _renew_authority(self, finetunejob: FineTuneJob, pod_defaults: PodDefaults) -> None:
-        """Have the pods trust the report endpoint as it is now. Where that is refused, what is known of the job is written all the same,
-        and a minute later it is tried again."""
+        """Write the certificates that the report endpoint has now, which pods trust. Where that is refused, what is known of the job is
+        written all the same, and a minute later it is tried again."""
         namespace, ca = finetunejob.namespace, pod_defaults.ca
         if self._refused.get(namespace) == ca:
             return

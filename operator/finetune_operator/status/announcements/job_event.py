@@ -43,9 +43,9 @@ def job_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime
         return None
     if status.phase in ("Pending", "Preparing") and reason in _ON_ITS_WAY:
         return None  # On the way to phases that somebody may wait for.
-    told = status.failure.reason if status.failure else status.phase if reason in _ON_ITS_WAY else reason
+    shown = status.failure.reason if status.failure else status.phase if reason in _ON_ITS_WAY else reason
     trouble = status.failure is not None or reason not in _ON_ITS_WAY | _NO_TROUBLE
-    return _event(finetunejob, "Warning" if trouble else "Normal", told, status.message or status.phase, now)
+    return _event(finetunejob, "Warning" if trouble else "Normal", shown, status.message or status.phase, now)
 
 
 def notification_event(finetunejob: FineTuneJob, status: FineTuneJobStatus, now: datetime) -> JsonObject | None:

@@ -84,14 +84,14 @@ def attempt_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> 
     final = pod.final
     if final and final.failure and final.exit_code == ended.exit_code:
         return final.failure.model_copy(update={"exit_code": ended.exit_code})
-    known, told = _seen_by_kubernetes(pod, ended, spec) or _by_exit_code(ended), ended.message.strip(" .")
+    known, last_words = _seen_by_kubernetes(pod, ended, spec) or _by_exit_code(ended), ended.message.strip(" .")
     return Failure(
         reason=known.reason,
         message=cut(known.message),
         hint=cut(known.hint) or None,
         exit_code=ended.exit_code,
-        # Where there is no log, this is what Kubernetes says, and is told already.
-        log_tail=None if final or told in known.message else ended.message[-MAX_LOG_TAIL:],
+        # Where there is no log, this is what Kubernetes says, and the message has it already.
+        log_tail=None if final or last_words in known.message else ended.message[-MAX_LOG_TAIL:],
     )
 
 
