@@ -32,9 +32,9 @@ from devcluster import cluster as dev_cluster
 from devcluster import envtest
 from devcluster.cluster import Cluster
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.controller.cache import FineTuneJobs, keep
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.parse_children import trim_job, trim_pod
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.bounded_json import read_list

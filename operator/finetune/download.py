@@ -18,10 +18,9 @@ from finetune.buckets import bucket_failures
 from finetune.errors import FineTuneError, NotFound, Refused
 from finetune.reader_pod import fetching_commands
 from finetune.snapshot import Snapshot
+from finetune_api.outputs import MANIFEST
 
 _BUCKETS: Final = ("s3://", "gs://", "az://")
-_MANIFEST: Final = "manifest.json"
-"""Of a checkpoint: the SHA-256 of each of its files."""
 _LINE: Final = re.compile(rb"[0-9a-f]{64}  ")
 _BEGIN: Final = 66
 Files: TypeAlias = dict[str, Path]
@@ -182,12 +181,12 @@ def _names_others(file: Path) -> bool:
 
 
 def _verify_checkpoint(artifact: Artifact, files: Files) -> None:
-    manifest = files.get(_MANIFEST)
+    manifest = files.get(MANIFEST)
     if manifest is None or f"sha256:{_sha256(manifest)}" != artifact.digest:
         raise NotVerified(f"the manifest of {artifact.uri} is not the one that the trainer wrote")
     listed: dict[str, Any] = json.loads(manifest.read_text())["files"]
     wrong = [name for name, entry in listed.items() if name not in files or _sha256(files[name]) != entry["sha256"]]
-    wrong += sorted({*files} - {*listed, _MANIFEST})
+    wrong += sorted({*files} - {*listed, MANIFEST})
     if wrong:
         raise NotVerified(f"files of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}")
 

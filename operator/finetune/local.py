@@ -19,6 +19,7 @@ from finetune.consent import TRUST_NOBODY, Agree, credentials_for
 from finetune.errors import FineTuneError, JobFailed, Refused
 from finetune.manifest import Manifest
 from finetune.places import absolute
+from finetune_api.outputs import HISTORY, MODEL
 from finetune_api.report import ENV_PARENT, ENV_TERMINATION_LOG, ExitCode, FinalReport
 from finetune_api.run import RunConfig
 
@@ -73,7 +74,7 @@ class LocalResult:
     @property
     def model(self) -> Path:
         """The folder of the model, or of the adapter."""
-        return self.output / "model"
+        return self.output / MODEL
 
     def history(self) -> "DataFrame":
         """Return every value that was measured as a frame: a row for each step, a column for each of loss, eval_accuracy and so on.
@@ -83,7 +84,7 @@ class LocalResult:
         from pandas import DataFrame
 
         rows: dict[int, dict[str, float]] = {}
-        for line in (self.output / "history.jsonl").read_text(encoding="utf-8").splitlines():
+        for line in (self.output / HISTORY).read_text(encoding="utf-8").splitlines():
             entry = json.loads(line)
             if entry["kind"] in ("log", "evaluation"):  # and no batches that were made smaller
                 rows.setdefault(entry["step"], {}).update(entry["metrics"])

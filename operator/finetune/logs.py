@@ -13,11 +13,12 @@ import fsspec
 
 from finetune.api import JOBS, PODS, Api, Interrupted
 from finetune.errors import FineTuneError, NoCluster, NotAllowed, NotFound, Refused
-from finetune.pods import TRAINER, has_ended, has_started, name_of, pods_of, read_time
+from finetune.pods import has_ended, has_started, name_of, pods_of, read_time
 from finetune.snapshot import Snapshot, read_snapshot
 from finetune.stored_log import rest_of
 from finetune_api.printable import printable
 from finetune_api.values import format_time
+from finetune_api.well_known import TRAINER
 
 _POLL: Final = 1.0
 """Seconds between two looks for the next pod."""

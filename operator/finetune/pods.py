@@ -1,19 +1,13 @@
 """The pods of a job, and the Events about it, as far as the user may read them."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from finetune.api import EVENTS, PODS, Api
 from finetune.snapshot import Snapshot
 from finetune_api.base import JsonObject
 from finetune_api.printable import printable
-
-LABEL_JOB_UID: Final = "finetune.dev/job-uid"
-LABEL_RUN: Final = "finetune.dev/run"
-LABEL_COMPONENT: Final = "app.kubernetes.io/component"
-LABEL_INDEX: Final = "batch.kubernetes.io/job-completion-index"
-TRAINER: Final = "trainer"
-"""Component of the training's pods, and name of their container."""
+from finetune_api.well_known import LABEL_COMPONENT, LABEL_INDEX, LABEL_JOB_UID, LABEL_RUN, TRAINER
 
 
 async def pods_of(api: Api, job: Snapshot, node: int = 0) -> list[JsonObject]:

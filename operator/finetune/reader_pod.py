@@ -9,11 +9,10 @@ from finetune.errors import NotFound, Refused
 from finetune.kept_profile import pod_of
 from finetune.snapshot import Snapshot
 from finetune_api.base import JsonObject
+from finetune_api.well_known import USER
 
 _SECONDS: Final = 3600
 """After so long the pod ends, in case nobody deletes it."""
-_USER: Final = 65532
-"""Who writes the output where `pod.securityContext` names nobody."""
 _MOUNT: Final = "/output"
 
 
@@ -42,7 +41,7 @@ def reader_pod(job: Snapshot, uri: str) -> JsonObject:
         raise NotFound(
             f"{job.name} does not say by which image it was trained: start a pod with tar that mounts its claim"
         )
-    ids = pod.get("securityContext") or {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
+    ids = pod.get("securityContext") or {"runAsUser": USER, "runAsGroup": USER, "fsGroup": USER}
     container = {
         "name": "reader",
         "image": image,

@@ -17,12 +17,13 @@ from finetune.kept_profile import defaults_of
 from finetune.manifest import describe
 from finetune.reader_pod import tracking_commands
 from finetune.snapshot import Snapshot
+from finetune_api.outputs import HISTORY, TRACKING
 from finetune_api.run import JobReference, RunConfig
 from finetune_api.status import TrackedRun
 from finetune_api.tracking import servers_of
 from finetune_api.v1alpha1 import FineTuneJobSpec
 
-FILES: Final = ("history.jsonl", "tracking.json")
+FILES: Final = (HISTORY, TRACKING)
 """What of an output is sent, and by what a tracker knows the run."""
 MOST_BYTES: Final = 256 * 2**20
 """Of a file: the history of more than a million logs. Whoever may write to the output decides what is there."""

@@ -6,8 +6,8 @@ from finetune_api.pod import PodSettings
 from finetune_api.profile import Defaults
 from finetune_api.quantity import at_most, parse_quantity
 from finetune_api.volumes import Volume
+from finetune_api.well_known import LABEL_QUEUE
 
-_QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 _IDENTITY: Final = {"env": "name", "volumes": "name", "volume_mounts": "mount_path", "notify": "name"}
 """Of which only one may be in a list."""
 
@@ -25,7 +25,7 @@ def pod_with_defaults(own: PodSettings, defaults: Defaults) -> PodSettings:
             merged[field] = default if mine is None else mine
     merged["volumes"] = [_within_sizes(volume, defaults) for volume in merged["volumes"]]
     if defaults.queue:
-        merged["labels"] = {_QUEUE_LABEL: defaults.queue, **merged["labels"]}
+        merged["labels"] = {LABEL_QUEUE: defaults.queue, **merged["labels"]}
     return own.model_copy(update=merged)
 
 

@@ -7,7 +7,8 @@ import pytest
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob, reason_of
 
 from devcluster.testing.api import wait_for
-from finetune_operator.job.names import ANNOTATION_PROOF, LABEL_JOB_NAME, LABEL_JOB_UID, child_names
+from finetune_api.well_known import LABEL_JOB_UID
+from finetune_operator.job.names import ANNOTATION_PROOF, LABEL_JOB_NAME, child_names
 
 NOWHERE: dict[str, Any] = {"nodeSelector": {"example.com/nowhere": "here"}}
 RESTRICTED: dict[str, Any] = {

@@ -8,10 +8,10 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.job.claims import claim_of
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.found import Found, Question
-from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.observation import Cause
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.parse_children import trim_job, trim_pod, worth_of_job, worth_of_pod

@@ -1,9 +1,10 @@
 """Which Jobs and pods the caches keep. Anybody can put our label on objects of theirs, as many as they like."""
 
 from finetune_api.base import JsonObject
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID, job_names
+from finetune_operator.job.names import job_names
 from finetune_operator.job.ownership import controller, finetunejob_as_owner, job_as_owner, run_of
 
 

@@ -7,21 +7,14 @@ from cachetools import LRUCache
 
 from finetune_api.base import JsonObject
 from finetune_api.profile import DEFAULT_NAME
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.ours import Ours
 from finetune_operator.controller.profiles import trim_profile
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.ownership import controller
-from finetune_operator.job.parse_children import (
-    has_ended,
-    parse_job,
-    trim_job,
-    trim_pod,
-    worth_of_job,
-    worth_of_pod,
-)
+from finetune_operator.job.parse_children import has_ended, parse_job, trim_job, trim_pod, worth_of_job, worth_of_pod
 from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube
 from finetune_operator.kube.crowd import Worth
 from finetune_operator.kube.informer import Informer

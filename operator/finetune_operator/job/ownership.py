@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import API_VERSION, KIND
+from finetune_api.well_known import LABEL_JOB_UID, LABEL_RUN
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import ANNOTATION_INSTALLATION, LABEL_JOB_UID, LABEL_RUN, job_names
+from finetune_operator.job.names import ANNOTATION_INSTALLATION, job_names
 from finetune_operator.job.observation import Cause
 
 _JOB_API_VERSION = "batch/v1"

@@ -11,21 +11,17 @@ from finetune_api.base import JsonObject
 from finetune_api.printable import printable
 from finetune_api.reasons import Reason
 from finetune_api.values import sane
+from finetune_api.well_known import LABEL_INDEX, LABEL_JOB_UID, LABEL_QUEUE, LABEL_RUN, TRAINER
 from finetune_operator.job.names import (
     ANNOTATION_INSTALLATION,
     ANNOTATION_PROFILE,
     ANNOTATION_PROOF,
     ANNOTATION_REQUESTED,
-    CONTAINER,
-    LABEL_INDEX,
-    LABEL_JOB_UID,
-    LABEL_RUN,
 )
 from finetune_operator.job.observation import Cause, End, JobState, PodState, Terminated
 from finetune_operator.job.report import Received, parse_final_report
 from finetune_operator.job.shape import checked
 
-LABEL_QUEUE = "kueue.x-k8s.io/queue-name"
 _LABELS = (LABEL_JOB_UID, LABEL_RUN, LABEL_INDEX, LABEL_QUEUE)
 _SCHEDULED, _READY, _DISRUPTED = "PodScheduled", "Ready", "DisruptionTarget"
 _CONDITIONS = (_SCHEDULED, _READY, _DISRUPTED)
@@ -54,9 +50,7 @@ def trim_job(raw: JsonObject) -> JsonObject:
 def trim_pod(raw: JsonObject) -> JsonObject:
     """The part of a pod that a cache keeps: what this file and ownership.py read. Raises whatever is wrong with it."""
     spec, status = raw.get("spec") or {}, raw.get("status") or {}
-    states = [
-        _only(each, "name", "state") for each in status.get("containerStatuses") or [] if each["name"] == CONTAINER
-    ]
+    states = [_only(each, "name", "state") for each in status.get("containerStatuses") or [] if each["name"] == TRAINER]
     initial = [_only(each, "name", "state") for each in status.get("initContainerStatuses") or [] if _obstacle(each)]
     read = ("type", "status", "reason", "message", "lastTransitionTime")
     conditions = [_only(each, *read) for each in status.get("conditions") or [] if each["type"] in _CONDITIONS]
@@ -75,7 +69,7 @@ def trim_pod(raw: JsonObject) -> JsonObject:
 
 
 def _trim_containers(pod: JsonObject) -> list[JsonObject]:
-    ours = [each for each in pod.get("containers") or [] if each["name"] == CONTAINER]
+    ours = [each for each in pod.get("containers") or [] if each["name"] == TRAINER]
     return [{name: str(each[name])[:_LONGEST_TEXT] for name in ("name", "image") if name in each} for each in ours]
 
 
@@ -199,7 +193,7 @@ def _index(metadata: JsonObject) -> int:
 
 def _named(containers: list[JsonObject] | None) -> JsonObject | None:
     # A webhook may have put a sidecar before ours.
-    return next((container for container in containers or [] if container.get("name") == CONTAINER), None)
+    return next((container for container in containers or [] if container.get("name") == TRAINER), None)
 
 
 def _condition(status: JsonObject, kind: str, value: str) -> JsonObject | None:

@@ -1,12 +1,12 @@
 """The preflight in a pod of its own: whether a job gets one, and its part of the spec."""
 
 from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
+from finetune_api.well_known import GPU
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.workload import is_of_kueue
 
 _PLACEMENT_LABELS = ("kubernetes.io/os", "kubernetes.io/arch", "topology.kubernetes.io/")
 """Labels of nodes by which an image and a volume find their place; others choose hardware, which only the training needs."""
-_GPU_TAINT = "nvidia.com/gpu"
 
 
 def wants_preflight(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> bool:
@@ -20,7 +20,7 @@ def preflight_spec(spec: FineTuneJobSpec) -> FineTuneJobSpec:
     pod = spec.pod.model_copy(
         update={
             "node_selector": {key: v for key, v in spec.pod.node_selector.items() if key.startswith(_PLACEMENT_LABELS)},
-            "tolerations": [each for each in spec.pod.tolerations if each.key != _GPU_TAINT],
+            "tolerations": [each for each in spec.pod.tolerations if each.key != GPU],
             # A runtime and a place that are asked for are those of GPUs.
             "affinity": None,
             "topology_spread_constraints": [],

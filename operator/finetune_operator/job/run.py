@@ -1,5 +1,6 @@
 """Which run of a FineTuneJob is the present one, and whether another is asked for. Nothing but `spec.runToken` ever asks."""
 
+from finetune_api.outputs import RUNS
 from finetune_api.status import FineTuneJobStatus, Run
 from finetune_operator.job.names import short_uid
 
@@ -23,10 +24,10 @@ def output_uri(uri: str | None, claim: str, run: int, job_uid: str) -> str:
         job_uid: Of the FineTuneJob: one that was deleted and created again counts from 1 again, in a place that may be the same.
     """
     if uri is None:
-        return f"pvc://{claim}" if run == 1 else f"pvc://{claim}/runs/{run}"
+        return f"pvc://{claim}" if run == 1 else f"pvc://{claim}/{RUNS}/{run}"
     if run == 1 or uri.startswith("hf://"):
         return uri
-    return f"{uri.rstrip('/')}/runs/{run}-{short_uid(job_uid)}"
+    return f"{uri.rstrip('/')}/{RUNS}/{run}-{short_uid(job_uid)}"
 
 
 def has_begun(status: FineTuneJobStatus) -> bool:

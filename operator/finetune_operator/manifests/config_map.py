@@ -11,8 +11,9 @@ from finetune_api.base import JsonObject
 from finetune_api.report import ENV_CONFIG_DIGEST
 from finetune_api.run import JobReference, RunConfig
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.well_known import TRAINER
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import AUTHORITY, CONTAINER
+from finetune_operator.job.names import AUTHORITY
 from finetune_operator.manifests.metadata import shared_metadata
 
 RUN_FILE = "run.yaml"
@@ -48,7 +49,7 @@ def digest_of(config_map: JsonObject) -> str:
 def mounted_digest(job: JsonObject) -> str | None:
     """Return the digest of the `run.yaml` that a Job's pods expect, by the Job's template; None if it names none."""
     pod = job["spec"].get("template", {}).get("spec", {})
-    trainer: JsonObject = next((each for each in pod.get("containers", ()) if each["name"] == CONTAINER), {})
+    trainer: JsonObject = next((each for each in pod.get("containers", ()) if each["name"] == TRAINER), {})
     return next((each.get("value") for each in trainer.get("env") or () if each["name"] == ENV_CONFIG_DIGEST), None)
 
 

@@ -9,9 +9,10 @@ import json
 from finetune_api.base import JsonObject
 from finetune_api.report import NOT_COUNTED, NOT_RETRIED, ExitCode
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.well_known import TRAINER
 from finetune_operator.job.claims import claims
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import ANNOTATION_REQUESTED, CONTAINER
+from finetune_operator.job.names import ANNOTATION_REQUESTED
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.workload import is_of_kueue
 from finetune_operator.manifests.pod import build_pod, training
@@ -57,7 +58,7 @@ def job_of(metadata: JsonObject, spec: FineTuneJobSpec, pod: JsonObject) -> Json
 
 def _on_exit(action: str, codes: tuple[ExitCode, ...]) -> JsonObject:
     values = sorted(int(code) for code in codes)
-    return {"action": action, "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": values}}
+    return {"action": action, "onExitCodes": {"containerName": TRAINER, "operator": "In", "values": values}}
 
 
 _NO_LIMIT = 2_147_483_647

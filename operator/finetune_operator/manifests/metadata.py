@@ -2,10 +2,9 @@
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import API_VERSION, KIND
+from finetune_api.well_known import LABEL_COMPONENT, LABEL_JOB_UID, LABEL_RUN, TRAINER
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_JOB_UID, LABEL_RUN, LABEL_SHARED, MANAGER
-
-LABEL_COMPONENT = "app.kubernetes.io/component"
+from finetune_operator.job.names import LABEL_JOB_NAME, LABEL_SHARED, MANAGER
 
 
 def child_metadata(finetunejob: FineTuneJob) -> JsonObject:
@@ -14,7 +13,7 @@ def child_metadata(finetunejob: FineTuneJob) -> JsonObject:
         "namespace": finetunejob.namespace,
         "labels": {
             "app.kubernetes.io/name": "finetune",
-            LABEL_COMPONENT: "trainer",
+            LABEL_COMPONENT: TRAINER,
             "app.kubernetes.io/managed-by": MANAGER,
             LABEL_JOB_NAME: finetunejob.names.label,
             LABEL_JOB_UID: finetunejob.uid,

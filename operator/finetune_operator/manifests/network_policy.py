@@ -8,8 +8,9 @@ https://kubernetes.io/docs/concepts/services-networking/network-policies/
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import ISOLATION, LABEL_JOB_UID
+from finetune_operator.job.names import ISOLATION
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.metadata import shared_metadata
 

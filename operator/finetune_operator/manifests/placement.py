@@ -3,10 +3,8 @@
 from finetune_api.base import JsonObject
 from finetune_api.pod import Accelerator
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_api.well_known import GPU, LABEL_JOB_UID, USER
 
-USER = 65532
-_GPU = "nvidia.com/gpu"
 _CLAIM = "accelerator"
 """Name by which the container refers to the pod's resource claim."""
 _FIELDS = (
@@ -39,7 +37,7 @@ def build_resources(spec: FineTuneJobSpec) -> JsonObject:
     accelerator, gpus = _accelerator(spec), spec.resources.gpus
     asked = {name: value for name, value in (("cpu", spec.resources.cpu), ("memory", spec.resources.memory)) if value}
     claimed = bool(gpus and accelerator.resource_claim_template_name)
-    counted = {accelerator.resource or _GPU: str(gpus)} if gpus and not claimed else {}
+    counted = {accelerator.resource or GPU: str(gpus)} if gpus and not claimed else {}
     claims: JsonObject = {"claims": [{"name": _CLAIM}]} if claimed else {}
     amounts = {"requests": asked, "limits": {**asked, **counted}}
     return {**{name: amount for name, amount in amounts.items() if amount}, **claims}

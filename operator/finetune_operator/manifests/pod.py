@@ -10,8 +10,9 @@ from finetune_api.quantity import parse_quantity
 from finetune_api.report import AUDIENCE
 from finetune_api.run import TERMINATION_GRACE_SECONDS
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.well_known import TRAINER
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import AUTHORITY, CONTAINER, ChildNames
+from finetune_operator.job.names import AUTHORITY, ChildNames
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.manifests.cache import cache_environment, cache_mounts, cache_volumes, own_volume_environment
 from finetune_operator.manifests.config_map import CA_FILE, RUN_FILE
@@ -134,7 +135,7 @@ def _environment(
 def _container(image: str, program: Program, environment: list[JsonObject], mounts: list[JsonObject]) -> JsonObject:
     volumes = [argument for claim in program.claims for argument in ("--volume", f"{claim}={VOLUMES_DIR}/{claim}")]
     return {
-        "name": CONTAINER,
+        "name": TRAINER,
         "image": image,
         "command": ["python", "-m", "finetune_trainer"],
         "args": [*program.command, "--config", f"{CONFIG_DIR}/{RUN_FILE}", *volumes],

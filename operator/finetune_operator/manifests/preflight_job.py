@@ -3,12 +3,12 @@
 from finetune_api.base import JsonObject
 from finetune_api.quantity import parse_quantity
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.well_known import LABEL_COMPONENT
 from finetune_operator.job.claims import claims, source_claims
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.manifests.job import job_of
-from finetune_operator.manifests.metadata import LABEL_COMPONENT
 from finetune_operator.manifests.pod import Program, build_pod
 
 _CPU, _MEMORY = "1", "2Gi"

@@ -9,8 +9,8 @@ import hashlib
 
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import LABEL_JOB_UID
 
 # Below the range that Linux takes for outgoing connections (32768–60999), and above the well-known ports.
 _FIRST_PORT = 20_000

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from cachetools import LRUCache, TTLCache
 
 from finetune_api.base import JsonObject
+from finetune_api.well_known import LABEL_INDEX, LABEL_JOB_UID
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_INDEX, LABEL_JOB_UID, job_names
+from finetune_operator.job.names import job_names
 from finetune_operator.job.ownership import controller, finetunejob_as_owner, job_as_owner, run_of
 from finetune_operator.job.parse_children import has_ended
 from finetune_operator.kube.informer import Informer

@@ -9,8 +9,8 @@ import yaml
 
 from finetune_api.notify import SECRET
 from finetune_api.profile import SAFE_LIMITS
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.generate.files import project_version
-from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.settings import Settings
 
 ROOT = Path(__file__).parents[3]

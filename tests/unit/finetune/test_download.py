@@ -22,9 +22,9 @@ from finetune_api.profile import OPEN
 from finetune_api.profile_rules import Request
 from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import FineTuneJobSpec
+from finetune_api.well_known import USER
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.profile import apply_profile
-from finetune_operator.manifests.placement import USER
 from finetune_trainer.base.files import digest_of, files_below
 from finetune_trainer.checkpoints.manifest import seal
 

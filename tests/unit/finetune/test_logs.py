@@ -10,9 +10,8 @@ from tests.unit.finetune.api_server import PODS, Break, FakeApi, Request, status
 from finetune import AsyncClient, Client
 from finetune.errors import NotFound, NotKnown, Refused
 from finetune.logs import moment
-from finetune.pods import LABEL_JOB_UID, LABEL_RUN, TRAINER
 from finetune.stored_log import rest_of
-from finetune_operator.job import names
+from finetune_api.well_known import LABEL_JOB_UID
 
 pytestmark = pytest.mark.usefixtures("kubeconfig")
 RUNNING: dict[str, Any] = {"running": {}}
@@ -414,10 +413,6 @@ def test_times_of_lines_are_compared_to_the_nanosecond(earlier: str, later: str)
 @pytest.mark.parametrize("text", ["", "trained", "2026-11-28", "9999-99-99T99:99:99Z"])
 def test_what_is_no_time_belongs_to_the_line(text: str) -> None:
     assert moment(text) is None
-
-
-def test_the_labels_are_those_that_the_operator_gives() -> None:
-    assert (LABEL_JOB_UID, LABEL_RUN, TRAINER) == (names.LABEL_JOB_UID, names.LABEL_RUN, names.CONTAINER)
 
 
 def test_a_tail_is_of_each_pod_and_a_broken_connection_goes_on_where_it_was(api_server: FakeApi) -> None:

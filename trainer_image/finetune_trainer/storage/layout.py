@@ -17,10 +17,15 @@ Below `output.uri`:
 
 import re
 
+# Those that the client and the operator know too.
+from finetune_api.outputs import HISTORY as HISTORY
+from finetune_api.outputs import MANIFEST as MANIFEST
+from finetune_api.outputs import MODEL as MODEL
+from finetune_api.outputs import RUNS as RUNS
+from finetune_api.outputs import TRACKING as TRACKING
+
 RUN = "run.json"
 HINT = "adjustment.json"
-HISTORY = "history.jsonl"
-TRACKING = "tracking.json"
 TENSORBOARD = "tensorboard"
 WANDB = "wandb"
 TRACKIO = "trackio"
@@ -28,14 +33,8 @@ LOGS = "logs"
 MAX_LOGS = 20
 """So many are kept, by their names the newest."""
 CHECKPOINTS = "checkpoints"
-MODEL = "model"
 ADAPTER = "adapter"
 
-RUNS = "runs"
-"""On the job's own volume: the outputs of its runs after the first, a folder each."""
-
-MANIFEST = "manifest.json"
-"""Of a checkpoint: written last and deleted first, so that all other files are there while it is."""
 OPTIMIZER = "optimizer.pt"
 SCHEDULER = "scheduler.pt"
 SCALER = "scaler.pt"

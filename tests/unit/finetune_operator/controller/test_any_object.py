@@ -25,11 +25,12 @@ from tests.unit.finetune_operator.samples import (
 
 from devcluster.apiserver.schemas.validation import validate
 from finetune_api.report import Report, ReportBody, TrainerStatus
+from finetune_api.well_known import LABEL_INDEX, LABEL_JOB_UID, LABEL_QUEUE
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.job.names import ANNOTATION_REQUESTED, LABEL_INDEX, LABEL_JOB_UID
+from finetune_operator.job.names import ANNOTATION_REQUESTED
 from finetune_operator.job.observation import Observation
 from finetune_operator.job.ownership import controller, job_as_owner
-from finetune_operator.job.parse_children import LABEL_QUEUE, has_ended, parse_job, parse_pods, trim_job, trim_pod
+from finetune_operator.job.parse_children import has_ended, parse_job, parse_pods, trim_job, trim_pod
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.report import NotAReport, parse_body
 from finetune_operator.manifests import build_children

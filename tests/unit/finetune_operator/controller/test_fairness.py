@@ -11,13 +11,13 @@ from tests.unit.finetune_operator.samples import PROOF_KEY, finetunejob, merged
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_api.profile import FineTuneProfileSpec
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.budget import Budget
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, PROFILES, Kind

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 from tests.unit.finetune_operator.samples import UID, finetunejob, job, merged, pod
 
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.ours import Ours
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
+from finetune_operator.job.names import job_name, preflight_job_name
 from finetune_operator.job.ownership import job_as_owner
 
 LABELS = {LABEL_JOB_UID: UID}

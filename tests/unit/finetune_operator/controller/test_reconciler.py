@@ -30,6 +30,7 @@ from tests.unit.finetune_operator.samples import (
 
 from finetune_api.notify import NotifyTarget
 from finetune_api.profile import OPEN, Cache, FineTuneProfileSpec
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.notices import Notices
@@ -37,7 +38,7 @@ from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.job.finetunejob import FineTuneJob, Key
-from finetune_operator.job.names import AUTHORITY, ISOLATION, LABEL_JOB_UID, LABEL_SHARED, cache_claim_name
+from finetune_operator.job.names import AUTHORITY, ISOLATION, LABEL_SHARED, cache_claim_name
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import (
     CONFIG_MAPS,

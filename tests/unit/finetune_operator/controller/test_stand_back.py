@@ -11,8 +11,9 @@ from tests.unit.finetune_operator.controller.test_reconciler import KEY, World, 
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import PROOF_KEY, UID, finetunejob, merged, pod, running, settled, terminated
 
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.controller.contest import MOST, Contest
-from finetune_operator.job.names import AUTHORITY, LABEL_JOB_UID
+from finetune_operator.job.names import AUTHORITY
 from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS
 

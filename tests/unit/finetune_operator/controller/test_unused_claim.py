@@ -18,7 +18,7 @@ from tests.unit.finetune_operator.samples import (
 )
 
 from finetune_api.status import Notification
-from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, PVCS
 
 CLAIM = "yelp-0f9be1d4"

@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.job.names import (
-    child_names,
-    claim_name,
-    config_map_name,
-    job_name,
-    label_value,
-    service_name,
-)
+from finetune_operator.job.names import child_names, claim_name, config_map_name, job_name, label_value, service_name
 
 _DNS = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")

@@ -6,8 +6,9 @@ import pytest
 from tests.unit.finetune_operator.samples import OWNERS, UID, finetunejob, job, merged, pod
 
 from finetune_api.reasons import Reason
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.job.names import ANNOTATION_INSTALLATION, LABEL_JOB_UID
+from finetune_operator.job.names import ANNOTATION_INSTALLATION
 from finetune_operator.job.observation import Cause
 from finetune_operator.job.ownership import conflict, is_our_claim, is_ours, job_as_owner, own_pods, run_of
 

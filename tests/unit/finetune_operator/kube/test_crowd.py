@@ -6,7 +6,7 @@ import pytest
 from tests.unit.finetune_operator.fake_api import FakeApi
 from tests.unit.finetune_operator.samples import job, merged, pod, running, stamp, terminated
 
-from finetune_operator.job.names import LABEL_JOB_UID
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.job.parse_children import trim_job, trim_pod, worth_of_job, worth_of_pod
 from finetune_operator.kube.client import PODS
 from finetune_operator.kube.crowd import is_crowded, most_telling

@@ -6,8 +6,9 @@ import pytest
 from tests.unit.finetune_operator.fake_api import FakeApi
 from tests.unit.finetune_operator.samples import OWNERS, UID, job, member, merged, pod
 
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.names import LABEL_JOB_UID, job_name, preflight_job_name
+from finetune_operator.job.names import job_name, preflight_job_name
 from finetune_operator.kube.client import JOBS, PODS, Kind
 from finetune_operator.kube.informer import Informer
 from finetune_operator.reports.pod_owner import NotSeenYet, PodOwners
