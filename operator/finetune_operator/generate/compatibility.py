@@ -1,4 +1,4 @@
-"""What a change of the CRD takes away from those who use the last release. See docs/reference/api-policy.md."""
+"""What a change of a CRD takes away from those who use the last release. See docs/reference/api-policy.md."""
 
 import re
 from collections.abc import Iterator
@@ -8,6 +8,7 @@ from typing import Any, Final
 import yaml
 
 from finetune_api.base import JsonObject
+from finetune_api.v1alpha1 import PLURAL
 
 RELEASED: Final = "crds/released"
 """A folder for each release, of which the newest counts, and the breaks that were accepted since."""
@@ -26,17 +27,27 @@ _FIELD: Final = re.compile(r"\b(?:self|oldSelf)\.(\w+)\b(?!\()")
 _WIDE: Final = ("nullable", "x-kubernetes-int-or-string", "x-kubernetes-preserve-unknown-fields")
 
 
-def unaccepted_breaks(root: Path, current: JsonObject) -> list[str]:
-    """Return what the CRD breaks against the last release, and accepted breaks that it does not make.
+def unaccepted_breaks(root: Path, *current: JsonObject) -> list[str]:
+    """Return what the CRDs break against the last release, and accepted breaks that they do not make.
 
     `root` is the repository's; `accepted-breaks.yaml` beside the releases maps each accepted break to its reason.
     """
     folder = root / RELEASED
-    last = max(folder.glob("v*/finetunejobs.yaml"), key=lambda path: _version(path.parent.name))
+    last = max(folder.glob("v*"), key=lambda path: _version(path.name))
     accepted: dict[str, str] = yaml.safe_load((folder / _ACCEPTED).read_text(encoding="utf-8")) or {}
-    found = breaks(yaml.load(last.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader), current)
+    found = [line for crd in current for line in _breaks_of_release(last, crd)]
     stale = [f"{_ACCEPTED}: not a break: {line}" for line in accepted if line not in found]
     return [line for line in found if not accepted.get(line)] + stale
+
+
+def _breaks_of_release(folder: Path, current: JsonObject) -> list[str]:
+    """The breaks of one CRD, those of a FineTuneProfile with its name before them. None of a kind that the release does not have."""
+    plural = current["spec"]["names"]["plural"]
+    path = folder / f"{plural}.yaml"
+    if not path.exists():
+        return []
+    lines = breaks(yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader), current)
+    return lines if plural == PLURAL else [f"{plural}: {line}" for line in lines]
 
 
 def breaks(released: JsonObject, current: JsonObject) -> list[str]:

@@ -1,7 +1,7 @@
 """What a cluster would refuse is found without one: the CRD's rules, unknown fields, and a profile's rules."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from ruamel.yaml import YAML
@@ -12,6 +12,7 @@ from tests.unit.finetune_api.wrong_specs import BASE, WRONG, WrongSpec
 from finetune.errors import Refused
 from finetune.validation import NamedProfile, Namespace, Problem, find_problems, read_profile
 from finetune_api.profile import FineTuneProfileSpec
+from finetune_api.training import Task
 
 ANYWHERE = Namespace("default", None)
 EXAMPLES = sorted(Path("examples").glob("*.yaml"))
@@ -62,10 +63,10 @@ def test_every_wrong_field_is_named_with_what_it_takes() -> None:
     problems = find_problems(manifest(spec, name="Bad_Name"), "a.yaml", None, ANYWHERE)
 
     name = "must be of lower-case letters, digits, - and ., begin and end with a letter or digit, and have at most 253 characters"
-    tasks = "'text-classification', 'token-classification', 'causal-lm' or 'seq2seq'"
+    *tasks, last = map(repr, get_args(Task))
     assert [(problem.field, problem.message) for problem in problems] == [
         ("metadata.name", name),
-        ("spec.task", f"must be {tasks}, not 'translate'"),
+        ("spec.task", f"must be {', '.join(tasks)} or {last}, not 'translate'"),
         ("spec.model", "is required"),
         ("spec.training.epochs", "should be greater than 0, not 0"),
         ("spec.training.batchsize", "unknown field; did you mean batchSize?"),
