@@ -11,41 +11,31 @@ from finetune_api.base import JsonObject
 from finetune_api.training import Task
 from finetune_api.v1alpha1 import API_VERSION, KIND
 
-_MODELS: Final[dict[Task, str]] = {
-    "text-classification": "google-bert/bert-base-cased",
-    "token-classification": "google-bert/bert-base-cased",
-    "causal-lm": "Qwen/Qwen2.5-0.5B",
-    "seq2seq": "google-t5/t5-small",
-}
 _CHAT_MODEL: Final = "Qwen/Qwen2.5-0.5B-Instruct"
-_LEARNING_RATES: Final[dict[Task, float]] = {
-    "text-classification": 5e-5,
-    "token-classification": 5e-5,
-    "causal-lm": 2e-5,
-    "seq2seq": 1e-4,
-}
-_LONGEST: Final[dict[Task, int]] = {
-    "text-classification": 512,
-    "token-classification": 512,
-    "causal-lm": 2048,
-    "seq2seq": 512,
-}
-"""Most tokens that are proposed: what models of the task were trained with."""
-_TOKENS_OF_BATCH: Final[dict[Task, int]] = {
-    "text-classification": 8192,
-    "token-classification": 8192,
-    "causal-lm": 8192,
-    "seq2seq": 8192,
-}
+_TOKENS_OF_BATCH: Final = 8192
 _BYTES_OF_TOKEN: Final = 4
 """Of English text. Other scripts have more bytes a character, and about as many a token."""
 _LEAST_TO_SPLIT: Final = 20
-_OUTPUT: Final[dict[Task, str]] = {
-    "text-classification": "10Gi",
-    "token-classification": "10Gi",
-    "causal-lm": "40Gi",
-    "seq2seq": "10Gi",
+
+
+@dataclass(frozen=True)
+class _Usual:
+    """What is proposed for a task, unless the rows say otherwise."""
+
+    model: str
+    learning_rate: float
+    longest: int
+    """Most tokens: what models of the task were trained with."""
+    output_size: str
+
+
+_USUAL: Final[dict[Task, _Usual]] = {
+    "text-classification": _Usual("google-bert/bert-base-cased", 5e-5, 512, "10Gi"),
+    "token-classification": _Usual("google-bert/bert-base-cased", 5e-5, 512, "10Gi"),
+    "causal-lm": _Usual("Qwen/Qwen2.5-0.5B", 2e-5, 2048, "40Gi"),
+    "seq2seq": _Usual("google-t5/t5-small", 1e-4, 512, "10Gi"),
 }
+"""A row for each task."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +73,7 @@ def propose(sample: Sample, shape: Shape, request: Request) -> Proposal:
     spec["training"] = _training(sample, shape, spec["preprocessing"]["maxLength"], why)
     if evaluated:
         spec["evaluation"] = _evaluation(shape, why)
-    spec["output"] = {"size": _OUTPUT[shape.task]}
+    spec["output"] = {"size": _USUAL[shape.task].output_size}
     why[("spec", "output")] = (
         "a volume of this size is made for the job; or name a place: uri: s3://bucket/path, or pvc://claim/path"
     )
@@ -101,7 +91,7 @@ def propose(sample: Sample, shape: Shape, request: Request) -> Proposal:
 
 
 def _model(shape: Shape, request: Request, why: dict[tuple[str, ...], str]) -> JsonObject:
-    usual = _CHAT_MODEL if shape.format in ("messages", "sharegpt", "alpaca") else _MODELS[shape.task]
+    usual = _CHAT_MODEL if shape.format in ("messages", "sharegpt", "alpaca") else _USUAL[shape.task].model
     if request.model is None:
         why[("spec", "model")] = "a small one that is good for a beginning; any model of the Hub for this task does"
     model: JsonObject = {"source": request.model or usual}
@@ -157,7 +147,7 @@ def _can_be_split(sample: Sample, shape: Shape) -> bool:
 def _preprocessing(sample: Sample, shape: Shape, why: dict[tuple[str, ...], str]) -> JsonObject:
     tokens = sorted(map(math.ceil, _tokens(sample, shape)))
     usual, longest = tokens[int(len(tokens) * 0.99)], tokens[-1]
-    most = _LONGEST[shape.task]
+    most = _USUAL[shape.task].longest
     # Words that a model does not know become several tokens: half as much again.
     length = min(most, max(32, 2 ** math.ceil(math.log2(max(1, usual * 1.5)))))
     why[("spec", "preprocessing", "maxLength")] = (
@@ -199,7 +189,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _training(sample: Sample, shape: Shape, length: int, why: dict[tuple[str, ...], str]) -> JsonObject:
-    batch = max(1, min(32, _TOKENS_OF_BATCH[shape.task] // length))
+    batch = max(1, min(32, _TOKENS_OF_BATCH // length))
     while batch > 1 and sample.rows / batch < 20:
         batch //= 2
     epochs = (
@@ -219,7 +209,7 @@ def _training(sample: Sample, shape: Shape, length: int, why: dict[tuple[str, ..
     return {
         "epochs": epochs,
         "batchSize": batch,
-        "learningRate": _LEARNING_RATES[shape.task],
+        "learningRate": _USUAL[shape.task].learning_rate,
         "arguments": {"warmup_steps": 0.1},
     }
 
