@@ -32,9 +32,9 @@ from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.report import Received
 from finetune_operator.job.shard import Shard
+from finetune_operator.kube.cancellation import run_all
 from finetune_operator.kube.client import Kube, connect
 from finetune_operator.kube.errors import retry_after
-from finetune_operator.kube.insistent import run_all
 from finetune_operator.kube.leadership import ENDING_SECONDS, Leadership
 from finetune_operator.kube.retry import keep_running, retry_until_done
 from finetune_operator.kube.turns import Turns

@@ -16,9 +16,9 @@ from finetune_operator.job.observation import Cause
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.parse_children import trim_job, trim_pod, worth_of_job, worth_of_pod
 from finetune_operator.kube.client import JOBS, PODS, PVCS, Kind, Kube
-from finetune_operator.kube.crowd import Worth, is_crowded, most_telling
 from finetune_operator.kube.errors import api_message
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.object_limit import Worth, is_over_limit, most_informative
 
 
 class Lookup:
@@ -80,6 +80,6 @@ class Lookup:
         selector = {"labelSelector": f"{LABEL_JOB_UID}={finetunejob.uid}"}
         async for page in self._kube.pages(kind, finetunejob.namespace, read, selector):
             found += page.items
-            if is_crowded(len(found)):
-                found = most_telling(found, worth)
+            if is_over_limit(len(found)):
+                found = most_informative(found, worth)
         return found

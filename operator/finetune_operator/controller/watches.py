@@ -10,14 +10,14 @@ from finetune_api.profile import DEFAULT_NAME
 from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
-from finetune_operator.controller.ours import Ours
+from finetune_operator.controller.own_children import OwnChildren
 from finetune_operator.controller.profiles import trim_profile
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.parse_children import has_ended, parse_job, trim_job, trim_pod, worth_of_job, worth_of_pod
 from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube
-from finetune_operator.kube.crowd import Worth
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.object_limit import Worth
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
 from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.kube.workqueue import WorkQueue
@@ -54,7 +54,7 @@ class Watches:
         self._recoveries = RateLimit(per_second=1 / _RECOVERY_SECONDS, burst=1)
         self._seen_jobs: LRUCache[tuple[str, str], str] = LRUCache(_SEEN)
         """The uid of each Job when it was last seen, by namespace and name."""
-        ours = Ours(finetunejobs)
+        ours = OwnChildren(finetunejobs)
         self.jobs = self._namespaced(JOBS, self._on_job, trim_job, ours.is_job, worth_of_job)
         may_be_pod = lambda raw: ours.may_be_pod(raw, self._job_of(raw))  # noqa: E731
         self.pods = self._namespaced(PODS, self._on_pod, trim_pod, may_be_pod, worth_of_pod)

@@ -8,7 +8,7 @@ deleted: how a pod ended is worth more than that it is gone.
 from collections import Counter, OrderedDict
 
 from finetune_api.base import JsonObject
-from finetune_operator.kube.crowd import MOST
+from finetune_operator.kube.object_limit import MOST
 from finetune_operator.kube.packed import PACKED
 
 _MOST_BYTES = 4 * 1024 * 1024

@@ -20,8 +20,8 @@ from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.bounded_objects import BoundedObjects
 from finetune_operator.kube.client import Kind, Kube
-from finetune_operator.kube.crowd import MOST, Worth, is_crowded, least_telling
 from finetune_operator.kube.errors import API_FAILURES, brief, unexpected
+from finetune_operator.kube.object_limit import MOST, Worth, is_over_limit, least_informative
 from finetune_operator.kube.packed import have_same_content, pack, unpack, version_of
 from finetune_operator.kube.retry import keep_running
 from finetune_operator.kube.tombstones import Tombstones
@@ -360,9 +360,9 @@ class Informer:
         value = self._value(raw)
         alike = self._by_label.setdefault(value, set())
         alike.add(key)
-        if value and is_crowded(len(alike)):
+        if value and is_over_limit(len(alike)):
             warn_once(f"one of the {self._kind.plural} of {value}", f"tells least of more than {MOST}")
-            for each in least_telling(alike, lambda each: self._objects[each]["metadata"][_WORTH]):
+            for each in least_informative(alike, lambda each: self._objects[each]["metadata"][_WORTH]):
                 self._drop(each)
 
     def _drop(self, key: tuple[str, str]) -> JsonObject:

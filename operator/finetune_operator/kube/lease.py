@@ -17,9 +17,9 @@ from typing import Final
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
 
 from finetune_api.base import JsonObject
+from finetune_operator.kube.cancellation import end_all
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import brief, unexpected
-from finetune_operator.kube.insistent import end_all
 
 LEASES: Final = Kind("/apis/coordination.k8s.io/v1", "leases")
 

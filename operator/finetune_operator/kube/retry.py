@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from finetune_operator.kube.backoff import backoff
+from finetune_operator.kube.cancellation import outcome
 from finetune_operator.kube.errors import brief, unexpected
-from finetune_operator.kube.insistent import outcome
 
 _RETRY_SECONDS = 2.0
 _ENDING_SECONDS: Final = 0.5

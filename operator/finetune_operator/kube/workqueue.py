@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 from finetune_operator.kube.backoff import backoff
+from finetune_operator.kube.cancellation import run_all
 from finetune_operator.kube.errors import brief, unexpected
-from finetune_operator.kube.insistent import run_all
 from finetune_operator.kube.lanes import Lanes
 from finetune_operator.kube.retry import keep_running
 

@@ -9,8 +9,8 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.status.announcements.notices import notifications
 from finetune_operator.status.change import checked
+from finetune_operator.status.clock_skew import capped_observation, capped_status
 from finetune_operator.status.ended import status_after_the_end
-from finetune_operator.status.no_later import observed_by, status_by
 from finetune_operator.status.under_way import status_under_way
 
 logger = logging.getLogger(__name__)
@@ -45,9 +45,9 @@ def compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> C
 
 
 def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> Computed:
-    observed = observed_by(observed, now)
+    observed = capped_observation(observed, now)
     if not finetunejob.terminal:
-        finetunejob = replace(finetunejob, status=status_by(finetunejob.status, now))
+        finetunejob = replace(finetunejob, status=capped_status(finetunejob.status, now))
     before, explained, again = finetunejob.status, True, None
     if finetunejob.terminal:
         after = status_after_the_end(before, finetunejob.generation, observed.released)

@@ -15,7 +15,7 @@ from finetune_operator.status.conditions import build_conditions
 from finetune_operator.status.messages import cut, to_reason
 from finetune_operator.status.phase.decide import decide
 from finetune_operator.status.phase.refusals import refusal
-from finetune_operator.status.reported.learned import learned_fields
+from finetune_operator.status.reported.fields import reported_fields
 from finetune_operator.status.reported.merge import merge_reports
 from finetune_operator.status.reported.own_places import Places, with_own_places
 from finetune_operator.status.stalls.ending import mark_stalled
@@ -64,4 +64,4 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
     verdict = refused or decide(finetunejob, spec, observed, known, now)
     attempts = mark_stalled(attempts, verdict)
     start_time = before.start_time or (observed.job and observed.job.start_time)
-    return verdict, {**learned_fields(known, verdict, observed), "start_time": start_time, "attempts": attempts}
+    return verdict, {**reported_fields(known, verdict, observed), "start_time": start_time, "attempts": attempts}

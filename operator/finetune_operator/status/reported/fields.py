@@ -6,7 +6,7 @@ from finetune_operator.job.observation import Observation
 from finetune_operator.status.verdict import Verdict
 
 
-def learned_fields(known: TrainerState, verdict: Verdict, observed: Observation) -> dict[str, object]:
+def reported_fields(known: TrainerState, verdict: Verdict, observed: Observation) -> dict[str, object]:
     """The fields of the status that come from the reports, by name."""
     return {
         "progress": _progress(known, verdict),

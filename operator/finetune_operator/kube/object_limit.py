@@ -16,12 +16,12 @@ Worth = Callable[[Item], tuple[Any, ...]]
 """What orders objects by how much they tell. The first of it is whether one is of the better class."""
 
 
-def is_crowded(number: int) -> bool:
+def is_over_limit(number: int) -> bool:
     """Whether there are so many that some are to be left out."""
     return number > MOST + _SLACK
 
 
-def least_telling(items: Iterable[Item], worth: Worth[Item]) -> list[Item]:
+def least_informative(items: Iterable[Item], worth: Worth[Item]) -> list[Item]:
     """Those that are to be left out of too many."""
     ordered = sorted(items, key=worth)
     better = [item for item in ordered if worth(item)[0]]
@@ -30,7 +30,7 @@ def least_telling(items: Iterable[Item], worth: Worth[Item]) -> list[Item]:
     return [*lesser[: len(lesser) - stay], *better[: max(0, len(better) + stay - MOST)]]
 
 
-def most_telling(items: Sequence[Item], worth: Worth[Item]) -> list[Item]:
+def most_informative(items: Sequence[Item], worth: Worth[Item]) -> list[Item]:
     """Those that are kept, in the order in which they came."""
-    left_out = {id(item) for item in least_telling(items, worth)}
+    left_out = {id(item) for item in least_informative(items, worth)}
     return [item for item in items if id(item) not in left_out]

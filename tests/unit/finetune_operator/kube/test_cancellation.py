@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from finetune_operator.kube import insistent
-from finetune_operator.kube.insistent import run_all
+from finetune_operator.kube import cancellation
+from finetune_operator.kube.cancellation import run_all
 from finetune_operator.kube.workqueue import WorkQueue
 
 
@@ -22,7 +22,7 @@ async def deaf(heard: list[str]) -> None:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(insistent, "_AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr(cancellation, "_AGAIN_SECONDS", 0.001)
 
 
 async def test_one_that_does_not_hear_the_first_cancellation_is_cancelled_again() -> None:

@@ -21,7 +21,7 @@ _OF_ATTEMPTS = ("start_time", "training_start_time", "end_time")
 _OF_PROGRESS = ("last_report_time", "last_progress_time")
 
 
-def observed_by(observed: Observation, now: datetime) -> Observation:
+def capped_observation(observed: Observation, now: datetime) -> Observation:
     """The observation without times of the future. That at which a pod is to be gone is one by right."""
     job, pods, preflight = observed.job, observed.pods, observed.preflight
     if job is not None:
@@ -30,13 +30,13 @@ def observed_by(observed: Observation, now: datetime) -> Observation:
         job = job if end is job.end else replace(job, end=end)
     if any(_pod_by(pod, now) is not pod for pod in pods):
         pods = tuple(_pod_by(pod, now) for pod in pods)
-    preflight = preflight and observed_by(preflight, now)
+    preflight = preflight and capped_observation(preflight, now)
     if job is observed.job and pods is observed.pods and preflight is observed.preflight:
         return observed
     return replace(observed, job=job, pods=pods, preflight=preflight)
 
 
-def status_by(status: FineTuneJobStatus, now: datetime) -> FineTuneJobStatus:
+def capped_status(status: FineTuneJobStatus, now: datetime) -> FineTuneJobStatus:
     """The status of a job that has not ended, without times of the future."""
     attempts = [_model_by(attempt, _OF_ATTEMPTS, now) for attempt in status.attempts]
     parts = {

@@ -7,7 +7,7 @@ from tests.unit.finetune_operator.samples import UID, finetunejob, job, merged, 
 
 from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.controller.cache import FineTuneJobs
-from finetune_operator.controller.ours import Ours
+from finetune_operator.controller.own_children import OwnChildren
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import job_name, preflight_job_name
 from finetune_operator.job.ownership import job_as_owner
@@ -62,7 +62,7 @@ def owned(raw: dict[str, Any], owner: dict[str, Any] | None, **metadata: Any) ->
 def test_a_job_is_kept_by_label_namespace_name_and_owner(
     finetunejobs: FineTuneJobs, raw: dict[str, Any], kept: bool | None
 ) -> None:
-    assert Ours(finetunejobs).is_job(raw) is kept
+    assert OwnChildren(finetunejobs).is_job(raw) is kept
 
 
 @pytest.mark.parametrize(
@@ -85,11 +85,11 @@ def test_a_job_is_kept_by_label_namespace_name_and_owner(
 def test_a_pod_is_kept_by_label_namespace_and_owner(
     finetunejobs: FineTuneJobs, raw: dict[str, Any], kept: bool | None
 ) -> None:
-    assert Ours(finetunejobs).may_be_pod(raw, job()) is kept
+    assert OwnChildren(finetunejobs).may_be_pod(raw, job()) is kept
 
 
 def test_a_pod_is_kept_before_its_job_is_seen_and_after_it_has_gone(finetunejobs: FineTuneJobs) -> None:
-    ours, raw = Ours(finetunejobs), owned(pod(), JOB_OWNER)
+    ours, raw = OwnChildren(finetunejobs), owned(pod(), JOB_OWNER)
     before = ours.may_be_pod(raw, None)
     entry = finetunejobs.get(Key("team-a", "yelp"))
     assert entry is not None
@@ -102,7 +102,7 @@ def test_a_pod_is_kept_before_its_job_is_seen_and_after_it_has_gone(finetunejobs
 
 def test_of_a_finetunejob_that_is_not_there_nothing_is_known_yet(finetunejobs: FineTuneJobs) -> None:
     finetunejobs.forget(Key("team-a", "yelp"))
-    ours = Ours(finetunejobs)
+    ours = OwnChildren(finetunejobs)
 
     assert (ours.is_job(owned(job(), OWNER)), ours.may_be_pod(owned(pod(), JOB_OWNER), None)) == (None, None)
 

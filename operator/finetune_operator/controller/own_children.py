@@ -8,7 +8,7 @@ from finetune_operator.job.names import job_names
 from finetune_operator.job.ownership import controller, finetunejob_as_owner, job_as_owner, run_of
 
 
-class Ours:
+class OwnChildren:
     """Knows what may belong to a FineTuneJob that is there."""
 
     def __init__(self, finetunejobs: FineTuneJobs) -> None:

@@ -9,8 +9,8 @@ from tests.unit.finetune_operator.samples import job, merged, pod, running, stam
 from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.job.parse_children import trim_job, trim_pod, worth_of_job, worth_of_pod
 from finetune_operator.kube.client import PODS
-from finetune_operator.kube.crowd import is_crowded, most_telling
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.object_limit import is_over_limit, most_informative
 
 LABELS = {"metadata": {"labels": {LABEL_JOB_UID: "a"}}}
 
@@ -100,7 +100,7 @@ def test_a_job_that_has_not_ended_tells_more_than_those_that_have() -> None:
 def test_those_that_are_kept_stay_in_their_order() -> None:
     items = [{"n": number % 1000} for number in range(2000)]
 
-    kept = most_telling(items, lambda item: (True, item["n"]))
+    kept = most_informative(items, lambda item: (True, item["n"]))
 
     assert [item["n"] for item in kept] == [*range(700, 1000), *range(700, 1000)]
-    assert (is_crowded(750), is_crowded(751)) == (False, True)
+    assert (is_over_limit(750), is_over_limit(751)) == (False, True)
