@@ -62,9 +62,9 @@ FUNCTIONS: list[tuple[Callable[..., Any], str]] = [
     (get_training_chat_template, "processing_class, tokenizer"),  # data/chats/template.py
     (has_generation_markers, "chat_template"),  # data/chats/template.py
     (common_prefix_length, "ids, other_ids"),  # data/chats/template.py, data/chats/encoding.py
-    (pack_dataset, "dataset, seq_length, strategy, map_kwargs"),  # data/packing.py
+    (pack_dataset, "dataset, seq_length, strategy, map_kwargs"),  # data/chats/packing.py
     (
-        DataCollatorForLanguageModeling,  # data/packing.py
+        DataCollatorForLanguageModeling,  # data/chats/packing.py
         "pad_token_id, padding_free, return_position_ids, pad_to_multiple_of, return_tensors",
     ),
     (get_data_patterns, "base_path, download_config"),  # data/readers/files.py
