@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import FakeApi
 from tests.unit.finetune_operator.samples import UID, finetunejob, job, merged, pod, settled, terminated
 
@@ -68,7 +68,7 @@ def _owner() -> dict[str, Any]:
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("number", [3000])
-async def test_of_pods_that_are_listed_a_bounded_number_is_looked_at(world: World, number: int) -> None:  # noqa: F811
+async def test_of_pods_that_are_listed_a_bounded_number_is_looked_at(world: World, number: int) -> None:
     world.api.put(FINETUNEJOBS, finetunejob({**settled(), "phase": "Running"}))
     world.api.put(JOBS, merged(job(end=("Failed", "BackoffLimitExceeded", "")), OWNED))
     ended = merged(pod(state=terminated(11)), {"status": {"phase": "Failed"}})

@@ -1,11 +1,9 @@
 """What somebody deletes under a running Job comes back as the Job's pods expect it, or the Job is made anew."""
 
-# ruff: noqa: F811 - tests take the fixture that is imported
-
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import member, merged, pod
 

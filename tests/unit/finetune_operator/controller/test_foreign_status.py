@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
-from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import KEY, OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, running, terminated
 
 from finetune_operator.controller.cache import FineTuneJobs
@@ -26,7 +26,7 @@ FORGED: dict[str, Any] = {
 }  # fmt: skip
 
 
-async def begin(world: World) -> dict[str, Any]:  # noqa: F811
+async def begin(world: World) -> dict[str, Any]:
     """A job that has run for a while. Returns its status."""
     world.api.put(JOBS, merged(job(), OWNED))
     world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
@@ -36,7 +36,7 @@ async def begin(world: World) -> dict[str, Any]:  # noqa: F811
     return world.status()
 
 
-def forge(world: World, fields: dict[str, Any] | None) -> None:  # noqa: F811
+def forge(world: World, fields: dict[str, Any] | None) -> None:
     raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
     status = {} if fields is None else {**raw["status"], **fields}
     world.api.put(FINETUNEJOBS, {**raw, "status": {name: value for name, value in status.items() if value is not None}})
@@ -44,7 +44,7 @@ def forge(world: World, fields: dict[str, Any] | None) -> None:  # noqa: F811
 
 @pytest.mark.parametrize("fields", FORGED.values(), ids=FORGED)
 async def test_a_status_of_somebody_else_counts_for_nothing_and_is_written_over(
-    world: World,  # noqa: F811
+    world: World,
     fields: dict[str, Any] | None,
 ) -> None:
     before = await begin(world)
@@ -65,7 +65,7 @@ async def test_a_status_of_somebody_else_counts_for_nothing_and_is_written_over(
     assert world.api.requests == []
 
 
-async def test_what_comes_while_a_status_is_written_waits_for_that(world: World) -> None:  # noqa: F811
+async def test_what_comes_while_a_status_is_written_waits_for_that(world: World) -> None:
     await begin(world)
     replace_status = world.api.replace_status
 
@@ -109,7 +109,7 @@ def test_of_all_that_comes_while_a_status_is_written_the_newest_alone_is_held() 
 
 
 @pytest.mark.parametrize("seen_first", [True, False])
-async def test_a_write_of_which_no_answer_came_is_known_after_another(world: World, seen_first: bool) -> None:  # noqa: F811
+async def test_a_write_of_which_no_answer_came_is_known_after_another(world: World, seen_first: bool) -> None:
     await begin(world)
     replace_status = world.api.replace_status
 
@@ -136,7 +136,7 @@ async def test_a_write_of_which_no_answer_came_is_known_after_another(world: Wor
     assert world.api.requests == []
 
 
-async def test_a_job_that_is_deleted_while_its_status_is_written_stays_so(world: World) -> None:  # noqa: F811
+async def test_a_job_that_is_deleted_while_its_status_is_written_stays_so(world: World) -> None:
     await begin(world)
     replace_status = world.api.replace_status
 
@@ -157,7 +157,7 @@ async def test_a_job_that_is_deleted_while_its_status_is_written_stays_so(world:
 
 @pytest.mark.parametrize("failure", [NotFoundException(status=404), ConflictException(status=409)])
 async def test_a_job_that_takes_the_place_of_one_whose_status_is_written_stays_known(
-    world: World,  # noqa: F811
+    world: World,
     failure: Exception,
 ) -> None:
     await begin(world)
@@ -190,7 +190,7 @@ async def test_a_job_that_takes_the_place_of_one_whose_status_is_written_stays_k
     assert entry.uid == "successor"
 
 
-async def test_who_writes_a_status_again_and_again_costs_no_more_than_others(world: World) -> None:  # noqa: F811
+async def test_who_writes_a_status_again_and_again_costs_no_more_than_others(world: World) -> None:
     await begin(world)
 
     for _ in range(50):
@@ -223,7 +223,7 @@ async def test_who_does_not_lead_goes_by_the_status_that_is_there(leads: bool) -
     assert entry.raw["status"]["phase"] == "Succeeded"
 
 
-async def test_who_leads_no_more_learns_what_somebody_else_has_written_before(world: World) -> None:  # noqa: F811
+async def test_who_leads_no_more_learns_what_somebody_else_has_written_before(world: World) -> None:
     own = await begin(world)
     forge(world, {"message": "forged"})
     await world.see_finetunejobs()
@@ -240,7 +240,7 @@ async def test_who_leads_no_more_learns_what_somebody_else_has_written_before(wo
 
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 async def test_an_end_that_somebody_writes_while_no_operator_is_there_gives_nobody_a_run_for_nothing(
-    world: World,  # noqa: F811
+    world: World,
     phase: str,
 ) -> None:
     await begin(world)
@@ -257,7 +257,7 @@ async def test_an_end_that_somebody_writes_while_no_operator_is_there_gives_nobo
     assert world.status()["phase"] == phase
 
 
-async def test_a_job_whose_end_the_cache_does_not_show_yet_is_left_to_its_time_to_live(world: World) -> None:  # noqa: F811
+async def test_a_job_whose_end_the_cache_does_not_show_yet_is_left_to_its_time_to_live(world: World) -> None:
     await begin(world)
     forge(world, {"phase": "Succeeded"})
     world.finetunejobs.stand_by()

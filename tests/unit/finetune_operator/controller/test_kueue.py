@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from kubernetes.aio.client import ApiException
 from kubernetes.aio.client.exceptions import ConflictException
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.job.test_workload import LINE, NO_ROOM, PENDING, RESERVED, workload
 from tests.unit.finetune_operator.samples import finetunejob, job, line, merged, parsed, pod, running, settled
@@ -25,13 +25,13 @@ MARK = "finetune.dev/deactivated"
 
 
 @pytest.fixture
-def queued(world: World) -> World:  # noqa: F811
+def queued(world: World) -> World:
     """A world with Kueue."""
     world.reconciler._ensurer._children._sync._kueue = Kueue(world.api, lambda: world.time)
     return world
 
 
-async def trains(world: World, raw: dict[str, Any]) -> None:  # noqa: F811
+async def trains(world: World, raw: dict[str, Any]) -> None:
     """A job of a queue trains, and Kueue has admitted its Workload `raw`."""
     world.api.put(FINETUNEJOBS, finetunejob(settled(), pod={"labels": QUEUE}))
     world.api.put(JOBS, TRAINS)
@@ -40,24 +40,24 @@ async def trains(world: World, raw: dict[str, Any]) -> None:  # noqa: F811
     await world.reconcile()
 
 
-async def suspend(world: World, value: bool) -> None:  # noqa: F811
+async def suspend(world: World, value: bool) -> None:
     world.edit(suspend=value)
     await world.see()
     await world.reconcile()
 
 
-def held(world: World) -> tuple[bool, bool]:  # noqa: F811
+def held(world: World) -> tuple[bool, bool]:
     """Whether the Workload is active, and whether the operator says that it deactivated it."""
     raw = world.api.objects["workloads", "job-yelp-19797"]
     return raw["spec"]["active"], MARK in (raw["metadata"].get("annotations") or {})
 
 
-def suspended(world: World) -> bool:  # noqa: F811
+def suspended(world: World) -> bool:
     value: bool = world.api.objects["jobs", "yelp"]["spec"]["suspend"]
     return value
 
 
-def started_again(world: World) -> dict[str, Any]:  # noqa: F811
+def started_again(world: World) -> dict[str, Any]:
     """The Job as Kueue starts it."""
     return merged(
         world.api.objects["jobs", "yelp"], {"spec": {"suspend": False}, "status": {"startTime": "2026-11-28T13:00:00Z"}}

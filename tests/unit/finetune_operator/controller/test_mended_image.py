@@ -1,11 +1,9 @@
 """A job that waits for an image that a setting of the operator named takes the mended one."""
 
-# ruff: noqa: F811 - tests take the fixture that is imported
-
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, running, settled, terminated
 
 from finetune_operator.job.names import preflight_job_name

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import (
     LABELS,
@@ -68,7 +68,7 @@ def status_of_first(**others: Any) -> dict[str, Any]:
 ENDED = {"phase": "Succeeded", "completionTime": stamp(100)}
 
 
-def put_first_run(world: World, status: dict[str, Any], *pods: dict[str, Any], **spec: Any) -> None:  # noqa: F811
+def put_first_run(world: World, status: dict[str, Any], *pods: dict[str, Any], **spec: Any) -> None:
     """The first run: the job, its children, and these pods of it."""
     world.api.put(FINETUNEJOBS, finetunejob(status, **spec))
     world.api.put(JOBS, merged(job(), OWNED))
@@ -81,7 +81,7 @@ def put_first_run(world: World, status: dict[str, Any], *pods: dict[str, Any], *
         world.api.put(kind, {"metadata": {"namespace": "team-a", "name": name, **OWNED["metadata"]}})
 
 
-async def passes(world: World, count: int = 1) -> list[str]:  # noqa: F811
+async def passes(world: World, count: int = 1) -> list[str]:
     """Let all caches come up to date and run a pass, so many times. Return what was asked for."""
     asked = []
     for _ in range(count):
@@ -92,12 +92,12 @@ async def passes(world: World, count: int = 1) -> list[str]:  # noqa: F811
     return asked
 
 
-def made(world: World) -> set[tuple[str, str]]:  # noqa: F811
+def made(world: World) -> set[tuple[str, str]]:
     """Plural and name of all children that are there."""
     return {place for place in world.api.objects if place[0] not in (FINETUNEJOBS.plural, PODS.plural, EVENTS.plural)}
 
 
-async def test_a_running_job_is_ended_first_and_summed_up(world: World) -> None:  # noqa: F811
+async def test_a_running_job_is_ended_first_and_summed_up(world: World) -> None:
     put_first_run(world, status_of_first(), pod(2, state=running()))
     world.edit(runToken="2", training={"epochs": 5})
 
@@ -118,7 +118,7 @@ async def test_a_running_job_is_ended_first_and_summed_up(world: World) -> None:
     assert status.keys() == {"observedGeneration", "phase", "message", "conditions", "run", "previousRuns", "usage"}
 
 
-async def test_the_next_run_has_its_own_children_and_folder_once_the_former_has_ended(world: World) -> None:  # noqa: F811
+async def test_the_next_run_has_its_own_children_and_folder_once_the_former_has_ended(world: World) -> None:
     put_first_run(world, status_of_first(**ENDED), pod(2, state=terminated(0), phase="Succeeded"))
     world.edit(runToken="2", training={"epochs": 5})
 
@@ -141,7 +141,7 @@ async def test_the_next_run_has_its_own_children_and_folder_once_the_former_has_
     assert await passes(world, 2) == []
 
 
-async def test_what_the_new_run_reports_is_not_mixed_with_the_former(world: World) -> None:  # noqa: F811
+async def test_what_the_new_run_reports_is_not_mixed_with_the_former(world: World) -> None:
     put_first_run(world, status_of_first(**ENDED), pod(2, state=terminated(0), phase="Succeeded"))
     world.edit(runToken="2")
     await passes(world, 5)
@@ -157,7 +157,7 @@ async def test_what_the_new_run_reports_is_not_mixed_with_the_former(world: Worl
     assert status.keys() & {"metrics", "latestCheckpoint", "completionTime", "failure"} == set()
 
 
-async def test_the_profile_is_looked_up_anew(world: World) -> None:  # noqa: F811
+async def test_the_profile_is_looked_up_anew(world: World) -> None:
     world.api.put(PROFILES, {"metadata": {"name": "default", "generation": 4}, "spec": {"defaults": {"tmp": "7Gi"}}})
     put_first_run(world, status_of_first(**ENDED))
     world.edit(runToken="2")
@@ -169,7 +169,7 @@ async def test_the_profile_is_looked_up_anew(world: World) -> None:  # noqa: F81
     assert {"name": "tmp", "emptyDir": {"sizeLimit": "7Gi"}} in volumes
 
 
-async def test_a_run_that_its_profile_does_not_allow_does_not_begin(world: World) -> None:  # noqa: F811
+async def test_a_run_that_its_profile_does_not_allow_does_not_begin(world: World) -> None:
     world.api.put(PROFILES, {"metadata": {"name": "default"}, "spec": {"limits": {"gpus": 1}}})
     put_first_run(world, status_of_first(**ENDED))
     world.edit(runToken="2", resources={"gpus": 8})
@@ -180,7 +180,7 @@ async def test_a_run_that_its_profile_does_not_allow_does_not_begin(world: World
     assert (JOBS.plural, SECOND.job) not in world.api.objects
 
 
-async def test_the_pods_of_the_next_run_prove_another_secret(world: World) -> None:  # noqa: F811
+async def test_the_pods_of_the_next_run_prove_another_secret(world: World) -> None:
     put_first_run(world, status_of_first(**ENDED), resources={"nodes": 2})
     for kind, name in ((SERVICES, FIRST.service), (NETWORK_POLICIES, FIRST.job)):
         world.api.put(kind, {"metadata": {"namespace": "team-a", "name": name, **OWNED["metadata"]}})
@@ -197,7 +197,7 @@ async def test_the_pods_of_the_next_run_prove_another_secret(world: World) -> No
     assert policies == {ISOLATION, SECOND.job}
 
 
-async def test_what_the_job_has_used_is_kept_without_the_time_between_its_runs(world: World) -> None:  # noqa: F811
+async def test_what_the_job_has_used_is_kept_without_the_time_between_its_runs(world: World) -> None:
     used = {"gpuSeconds": {"total": 60, "useful": 50, "lost": 10}, "podSeconds": 60, "queuedSeconds": 5}
     put_first_run(world, status_of_first(**ENDED, usage={**used, "until": stamp(100)}))
     world.edit(runToken="2")
@@ -209,7 +209,7 @@ async def test_what_the_job_has_used_is_kept_without_the_time_between_its_runs(w
     assert kept["queuedSeconds"] < 60
 
 
-async def test_a_suspended_job_stays_suspended_in_its_next_run(world: World) -> None:  # noqa: F811
+async def test_a_suspended_job_stays_suspended_in_its_next_run(world: World) -> None:
     put_first_run(world, status_of_first(phase="Suspended"), suspend=True)
     world.edit(runToken="2")
 
@@ -219,7 +219,7 @@ async def test_a_suspended_job_stays_suspended_in_its_next_run(world: World) -> 
     assert world.status()["phase"] == "Suspended"
 
 
-async def test_an_output_that_the_user_named_gets_a_folder_that_no_other_job_has(world: World) -> None:  # noqa: F811
+async def test_an_output_that_the_user_named_gets_a_folder_that_no_other_job_has(world: World) -> None:
     put_first_run(world, status_of_first(**ENDED), output={"uri": "s3://models/yelp/"})
     world.edit(runToken="2")
 
@@ -228,7 +228,7 @@ async def test_an_output_that_the_user_named_gets_a_folder_that_no_other_job_has
     assert world.status()["run"]["output"] == "s3://models/yelp/runs/2-0f9be1d4"
 
 
-async def test_a_third_run_follows_the_second(world: World) -> None:  # noqa: F811
+async def test_a_third_run_follows_the_second(world: World) -> None:
     put_first_run(world, status_of_first(**ENDED))
     world.edit(runToken="2")
     await passes(world, 5)
@@ -240,7 +240,7 @@ async def test_a_third_run_follows_the_second(world: World) -> None:  # noqa: F8
     assert [(each["number"], each.get("token")) for each in world.status()["previousRuns"]] == [(1, None), (2, "2")]
 
 
-async def test_of_many_runs_the_newest_five_are_summed_up(world: World) -> None:  # noqa: F811
+async def test_of_many_runs_the_newest_five_are_summed_up(world: World) -> None:
     runs = [{"number": number, "phase": "Failed"} for number in range(1, 6)]
     status = status_of_first(**ENDED, run={"number": 6, "token": "6"}, previousRuns=runs)
     world.api.put(FINETUNEJOBS, finetunejob(status, runToken="7"))
@@ -250,7 +250,7 @@ async def test_of_many_runs_the_newest_five_are_summed_up(world: World) -> None:
     assert [each["number"] for each in world.status()["previousRuns"]] == [2, 3, 4, 5, 6]
 
 
-async def test_a_job_that_has_not_begun_only_takes_the_other_token(world: World) -> None:  # noqa: F811
+async def test_a_job_that_has_not_begun_only_takes_the_other_token(world: World) -> None:
     world.api.put(FINETUNEJOBS, finetunejob(None, profile="missing", runToken="1"))
     await passes(world)
     assert world.status()["run"] == {"number": 1, "token": "1", "output": "pvc://yelp-0f9be1d4"}
@@ -264,7 +264,7 @@ async def test_a_job_that_has_not_begun_only_takes_the_other_token(world: World)
 
 
 @pytest.mark.parametrize("labelled", [{}, {"labels": {"finetune.dev/run": "1"}}], ids=["no label", "its label"])
-async def test_a_former_run_that_no_cache_shows_is_found(world: World, labelled: dict[str, Any]) -> None:  # noqa: F811
+async def test_a_former_run_that_no_cache_shows_is_found(world: World, labelled: dict[str, Any]) -> None:
     put_first_run(world, {"phase": "Pending", "run": {"number": 2, "token": "2"}}, runToken="2")
     world.api.put(PODS, merged(merged(pod(2, state=running()), OWNED_POD), {"metadata": labelled}))
     await world.see_finetunejobs()
@@ -278,7 +278,7 @@ async def test_a_former_run_that_no_cache_shows_is_found(world: World, labelled:
 
 
 async def test_a_former_run_of_a_job_that_is_deleted_meanwhile_is_ended_whatever_keeps_the_object(
-    world: World,  # noqa: F811
+    world: World,
 ) -> None:
     put_first_run(
         world, {"phase": "Pending", "run": {"number": 2, "token": "2"}}, pod(2, state=running()), runToken="2"
@@ -294,7 +294,7 @@ async def test_a_former_run_of_a_job_that_is_deleted_meanwhile_is_ended_whatever
     assert (line(world.status())[:2], again) == (("Pending", "JobDeleted"), 10)
 
 
-async def test_a_job_of_another_is_not_ended(world: World) -> None:  # noqa: F811
+async def test_a_job_of_another_is_not_ended(world: World) -> None:
     put_first_run(world, {"phase": "Pending", "run": {"number": 2, "token": "2"}}, runToken="2")
     foreign = world.api.put(JOBS, merged(job(), {"metadata": {"labels": {"finetune.dev/job-uid": OWNERS[0]["uid"]}}}))
 
@@ -304,7 +304,7 @@ async def test_a_job_of_another_is_not_ended(world: World) -> None:  # noqa: F81
     assert (JOBS.plural, SECOND.job) in world.api.objects
 
 
-async def test_a_conflict_lets_the_next_pass_look_again(world: World) -> None:  # noqa: F811
+async def test_a_conflict_lets_the_next_pass_look_again(world: World) -> None:
     put_first_run(world, status_of_first(**ENDED))
     world.edit(runToken="2")
     await world.see()
@@ -328,7 +328,7 @@ NOTHING_NEW: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("change", NOTHING_NEW.values(), ids=NOTHING_NEW)
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
-async def test_nothing_else_runs_a_job_again(world: World, change: dict[str, Any], phase: str) -> None:  # noqa: F811
+async def test_nothing_else_runs_a_job_again(world: World, change: dict[str, Any], phase: str) -> None:
     """Not a spec that is applied again, a restart of the operator, or children that are gone."""
     token = {"runToken": change["runToken"]} if "runToken" in change else {}
     run = {**FIRST_RUN, **({"token": "1"} if token else {})}
@@ -341,7 +341,7 @@ async def test_nothing_else_runs_a_job_again(world: World, change: dict[str, Any
     assert (world.status()["phase"], world.status()["run"]) == (phase, run)
 
 
-async def test_a_token_that_is_newer_than_an_older_operators_last_look_asks_for_a_run(world: World) -> None:  # noqa: F811
+async def test_a_token_that_is_newer_than_an_older_operators_last_look_asks_for_a_run(world: World) -> None:
     status = {name: value for name, value in status_of_first(**ENDED).items() if name != "run"}
     world.api.put(FINETUNEJOBS, finetunejob(status))
     world.edit(runToken="2")
@@ -351,7 +351,7 @@ async def test_a_token_that_is_newer_than_an_older_operators_last_look_asks_for_
     assert {**world.status()["run"], "beginTime": None} == {"number": 2, "token": "2", "beginTime": None}
 
 
-async def test_a_token_that_an_older_operator_has_seen_does_not(world: World) -> None:  # noqa: F811
+async def test_a_token_that_an_older_operator_has_seen_does_not(world: World) -> None:
     status = {name: value for name, value in status_of_first(**ENDED).items() if name != "run"}
     world.api.put(FINETUNEJOBS, finetunejob(status, runToken="2"))
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, settled, stamp, terminated
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
@@ -41,7 +41,7 @@ async def until(test: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def end(world: World, notify: list[dict[str, Any]] = NOTIFY) -> None:  # noqa: F811
+async def end(world: World, notify: list[dict[str, Any]] = NOTIFY) -> None:
     """The job succeeds, and its status says so."""
     world.api.put(FINETUNEJOBS, finetunejob(settled(), notify=notify))
     world.api.put(JOBS, merged(job(end=("Complete", "", "")), OWNED))
@@ -50,19 +50,19 @@ async def end(world: World, notify: list[dict[str, Any]] = NOTIFY) -> None:  # n
     await world.reconcile()
 
 
-def notifications(world: World) -> dict[str, tuple[str, int]]:  # noqa: F811
+def notifications(world: World) -> dict[str, tuple[str, int]]:
     """State and attempts of each, by its target."""
     return {each["target"]: (each["state"], each["attempts"]) for each in world.status()["notifications"]}
 
 
-async def settle(world: World) -> None:  # noqa: F811
+async def settle(world: World) -> None:
     """Each attempt that was made gets into the status."""
     while world.woken:
         world.woken.clear()
         await world.reconcile()
 
 
-async def test_all_are_told_once_the_status_says_how_the_run_ended(world: World) -> None:  # noqa: F811
+async def test_all_are_told_once_the_status_says_how_the_run_ended(world: World) -> None:
     before = NOTIFICATIONS.labels("team-a", "delivered")._value.get()
     async with at_work(world.notices):
         await end(world)
@@ -78,7 +78,7 @@ async def test_all_are_told_once_the_status_says_how_the_run_ended(world: World)
     assert NOTIFICATIONS.labels("team-a", "delivered")._value.get() == before + 2
 
 
-async def test_nobody_is_told_of_an_end_that_could_not_be_written(world: World) -> None:  # noqa: F811
+async def test_nobody_is_told_of_an_end_that_could_not_be_written(world: World) -> None:
     world.api.failures["replace status of finetunejobs"] = refusal(500, "etcd is away")
     async with at_work(world.notices):
         with pytest.raises(Exception, match="500"):
@@ -89,7 +89,7 @@ async def test_nobody_is_told_of_an_end_that_could_not_be_written(world: World) 
 
 
 @pytest.mark.slow
-async def test_an_attempt_that_came_to_nothing_is_followed_by_another_when_that_is_due(world: World) -> None:  # noqa: F811
+async def test_an_attempt_that_came_to_nothing_is_followed_by_another_when_that_is_due(world: World) -> None:
     world.answers["ci"] = DOWN
     async with at_work(world.notices):
         await end(world)
@@ -109,7 +109,7 @@ async def test_an_attempt_that_came_to_nothing_is_followed_by_another_when_that_
     assert notifications(world) == {"chat": ("Delivered", 1), "ci": ("Delivered", 2)}
 
 
-async def due(world: World) -> None:  # noqa: F811
+async def due(world: World) -> None:
     """The next attempt is due, and another operator has begun to lead."""
     raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
     for each in raw["status"]["notifications"]:
@@ -120,7 +120,7 @@ async def due(world: World) -> None:  # noqa: F811
     await world.reconcile()
 
 
-async def test_an_attempt_that_is_due_in_thousands_of_years_is_made_within_an_hour(world: World) -> None:  # noqa: F811
+async def test_an_attempt_that_is_due_in_thousands_of_years_is_made_within_an_hour(world: World) -> None:
     await end(world)
     raw = world.api.objects[FINETUNEJOBS.plural, "yelp"]
     for each in raw["status"]["notifications"]:
@@ -138,7 +138,7 @@ async def test_an_attempt_that_is_due_in_thousands_of_years_is_made_within_an_ho
     assert all(wait <= 3600 for wait in waits)
 
 
-async def test_whoever_leads_next_tells_what_was_told_by_nobody(world: World) -> None:  # noqa: F811
+async def test_whoever_leads_next_tells_what_was_told_by_nobody(world: World) -> None:
     await end(world)
     nobody = list(world.told)
     world.finetunejobs.begin_anew()
@@ -149,7 +149,7 @@ async def test_whoever_leads_next_tells_what_was_told_by_nobody(world: World) ->
     assert nobody == []
 
 
-async def test_one_whose_delivery_could_not_be_written_is_told_again_by_the_next_leader(world: World) -> None:  # noqa: F811
+async def test_one_whose_delivery_could_not_be_written_is_told_again_by_the_next_leader(world: World) -> None:
     async with at_work(world.notices):
         await end(world)
         await until(lambda: len(world.woken) == 2)
@@ -160,7 +160,7 @@ async def test_one_whose_delivery_could_not_be_written_is_told_again_by_the_next
     assert sorted(world.told) == [("Succeeded", "chat")] * 2 + [("Succeeded", "ci")] * 2
 
 
-async def test_an_attempt_is_not_repeated_while_its_outcome_waits_to_be_written(world: World) -> None:  # noqa: F811
+async def test_an_attempt_is_not_repeated_while_its_outcome_waits_to_be_written(world: World) -> None:
     async with at_work(world.notices):
         await end(world)
         await until(lambda: len(world.woken) == 2)
@@ -177,7 +177,7 @@ async def test_an_attempt_is_not_repeated_while_its_outcome_waits_to_be_written(
 
 
 @pytest.mark.slow
-async def test_one_that_is_named_no_more_is_given_up_with_an_event(world: World) -> None:  # noqa: F811
+async def test_one_that_is_named_no_more_is_given_up_with_an_event(world: World) -> None:
     world.answers["ci"] = DOWN
     async with at_work(world.notices):
         await end(world)
@@ -195,7 +195,7 @@ async def test_one_that_is_named_no_more_is_given_up_with_an_event(world: World)
     ]
 
 
-async def test_a_run_that_another_follows_is_not_told_of_any_more(world: World) -> None:  # noqa: F811
+async def test_a_run_that_another_follows_is_not_told_of_any_more(world: World) -> None:
     await end(world)
     world.edit(runToken="2")
     await world.see()

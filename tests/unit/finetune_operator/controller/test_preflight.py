@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import (
     LABELS,
@@ -321,7 +321,7 @@ def test_why_no_pod_of_the_preflight_comes_is_reported() -> None:
 
 
 @pytest.fixture
-def asked(world: World) -> World:  # noqa: F811
+def asked(world: World) -> World:
     world.edit(**POD_POLICY)
     return world
 
@@ -405,7 +405,7 @@ async def test_a_preflight_goes_on_though_the_policy_changes(asked: World) -> No
         {"phase": "Running", "attempts": [{"number": 1, "pod": "yelp-1", "endTime": stamp(9)}]},
     ],
 )
-async def test_no_preflight_comes_once_a_training_was_started(world: World, status: dict[str, Any]) -> None:  # noqa: F811
+async def test_no_preflight_comes_once_a_training_was_started(world: World, status: dict[str, Any]) -> None:
     world.api.put(FINETUNEJOBS, finetunejob(status, **POD_POLICY))
     await world.see()
 
@@ -494,7 +494,7 @@ async def test_the_output_is_mounted_where_its_claim_is_bound(asked: World) -> N
     assert folders(asked.api.objects[JOBS.plural, NAME]) == {"models": True}
 
 
-async def test_both_jobs_get_their_time_to_live_at_the_end(world: World) -> None:  # noqa: F811
+async def test_both_jobs_get_their_time_to_live_at_the_end(world: World) -> None:
     status = {"phase": "Succeeded", "observedGeneration": 1}
     policy = {"preflight": "pod", "ttlSecondsAfterFinished": 60}
     world.api.put(FINETUNEJOBS, finetunejob(status, runPolicy=policy))

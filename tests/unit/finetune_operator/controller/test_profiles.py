@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, OWNED_POD, World, world  # noqa: F401
+from tests.unit.finetune_operator.controller.world import KEY, OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import (
     PROOF_KEY,
@@ -35,21 +35,21 @@ def profile(name: str = "default", **spec: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def fresh(world: World) -> World:  # noqa: F811
+def fresh(world: World) -> World:
     """A job that nothing was made for, of a namespace with labels."""
     world.api.put(FINETUNEJOBS, finetunejob())
     world.api.put(NAMESPACES, {"metadata": {"name": "team-a", "labels": {"team": "a"}}})
     return world
 
 
-async def pass_of(world: World) -> list[str]:  # noqa: F811
+async def pass_of(world: World) -> list[str]:
     """The requests of one pass over what the caches then hold."""
     await world.see()
     await world.reconcile()
     return world.api.requests
 
 
-def made_job(world: World) -> dict[str, Any]:  # noqa: F811
+def made_job(world: World) -> dict[str, Any]:
     return world.api.objects[JOBS.plural, "yelp"]
 
 

@@ -3,8 +3,8 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
 from tests.unit.finetune_operator.controller.test_stall import QUEUE, STALLED
+from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, running, settled, terminated
 
@@ -14,14 +14,14 @@ NO = "ValidatingAdmissionPolicy 'theirs' denied request: no"
 POLICIES = [refusal(403, NO), refusal(422, NO)]
 
 
-def asked(world: World) -> list[str]:  # noqa: F811
+def asked(world: World) -> list[str]:
     """The writes of Jobs since the caches came up to date."""
     return [each for each in world.api.requests if each in ("merge jobs", "delete jobs")]
 
 
 @pytest.mark.parametrize("refused", POLICIES)
 async def test_a_job_that_may_not_be_suspended_goes_on_with_its_numbers_and_the_status_says_what_was_refused(
-    world: World,  # noqa: F811
+    world: World,
     refused: Any,
 ) -> None:
     world.api.put(JOBS, merged(job(), OWNED))
@@ -41,7 +41,7 @@ async def test_a_job_that_may_not_be_suspended_goes_on_with_its_numbers_and_the_
 
 @pytest.mark.thorough
 async def test_what_was_refused_is_asked_for_again_ever_more_seldom_and_at_once_for_another_spec(
-    world: World,  # noqa: F811
+    world: World,
 ) -> None:
     world.api.put(JOBS, merged(job(), OWNED))
     world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
@@ -69,7 +69,7 @@ async def test_what_was_refused_is_asked_for_again_ever_more_seldom_and_at_once_
 
 
 @pytest.mark.parametrize("refused", POLICIES)
-async def test_a_job_of_a_queue_that_may_not_be_deleted_says_so(world: World, refused: Any) -> None:  # noqa: F811
+async def test_a_job_of_a_queue_that_may_not_be_deleted_says_so(world: World, refused: Any) -> None:
     world.api.put(FINETUNEJOBS, finetunejob({**STALLED, "observedGeneration": 0}, pod={"labels": QUEUE}))
     world.api.put(JOBS, merged(merged(job(), OWNED), {"metadata": {"labels": QUEUE}}))
     world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
@@ -86,7 +86,7 @@ async def test_a_job_of_a_queue_that_may_not_be_deleted_says_so(world: World, re
 
 @pytest.mark.parametrize("queue", [{}, QUEUE], ids=["suspended", "deleted"])
 async def test_what_keeps_a_stalled_attempt_from_being_ended_is_said_once_however_long_it_does(
-    world: World,  # noqa: F811
+    world: World,
     queue: dict[str, str],
 ) -> None:
     world.api.put(FINETUNEJOBS, finetunejob(STALLED, pod={"labels": queue}))
@@ -111,7 +111,7 @@ async def test_what_keeps_a_stalled_attempt_from_being_ended_is_said_once_howeve
 
 @pytest.mark.parametrize("refused", POLICIES)
 async def test_the_use_of_a_job_that_is_being_deleted_and_whose_run_may_not_be_ended_counts(
-    world: World,  # noqa: F811
+    world: World,
     refused: Any,
 ) -> None:
     world.api.put(JOBS, merged(job(), OWNED))
@@ -132,7 +132,7 @@ async def test_the_use_of_a_job_that_is_being_deleted_and_whose_run_may_not_be_e
     assert world.status()["attempts"][0]["exitCode"] == 0
 
 
-async def test_a_former_run_that_may_not_be_ended_is_named(world: World) -> None:  # noqa: F811
+async def test_a_former_run_that_may_not_be_ended_is_named(world: World) -> None:
     status = {"run": {"number": 2, "token": "again"}, "phase": "Pending"}
     world.api.put(FINETUNEJOBS, finetunejob({**settled(), **status}, runToken="again"))
     world.api.put(JOBS, merged(job(), OWNED))
@@ -146,7 +146,7 @@ async def test_a_former_run_that_may_not_be_ended_is_named(world: World) -> None
 
 @pytest.mark.parametrize("failure", [None, {"reason": "ProgressStalled", "message": "gave up"}])
 async def test_after_the_end_nothing_is_asked_for_again_and_again(
-    world: World,  # noqa: F811
+    world: World,
     failure: dict[str, Any] | None,
 ) -> None:
     ended = {**settled(), "phase": "Failed", "failure": failure, "observedGeneration": 0}

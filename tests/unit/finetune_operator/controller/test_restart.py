@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, OWNED_POD, World, world  # noqa: F401
+from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.samples import at, job, merged, pod, received, running, terminated
 
 from finetune_operator.kube.client import JOBS, PODS
@@ -48,7 +48,7 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return shown
 
 
-async def passes(world: World, seconds: list[float], count: int, step: float = 1.0) -> int:  # noqa: F811
+async def passes(world: World, seconds: list[float], count: int, step: float = 1.0) -> int:
     """So many passes, with so long in between. Return how many statuses they wrote."""
     world.api.requests.clear()
     for _ in range(count):
@@ -61,7 +61,7 @@ async def passes(world: World, seconds: list[float], count: int, step: float = 1
 @pytest.mark.parametrize("reports", [False, True], ids=["silent", "reported"])
 @pytest.mark.parametrize("state", STATES)
 async def test_a_restart_writes_nothing_of_a_job_that_has_not_changed(
-    world: World,  # noqa: F811
+    world: World,
     seconds: list[float],
     state: str,
     reports: bool,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import KEY, OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, running, settled, stamp, terminated
 
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS
@@ -17,7 +17,7 @@ STALLED: dict[str, Any] = {
 }
 
 
-async def test_its_job_is_suspended_once_until_its_pod_has_ended_and_then_goes_on(world: World) -> None:  # noqa: F811
+async def test_its_job_is_suspended_once_until_its_pod_has_ended_and_then_goes_on(world: World) -> None:
     world.api.put(FINETUNEJOBS, finetunejob(STALLED))
     world.api.put(JOBS, merged(job(), OWNED))
     world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
@@ -35,7 +35,7 @@ async def test_its_job_is_suspended_once_until_its_pod_has_ended_and_then_goes_o
     assert world.finetunejobs.get(KEY) is not None
 
 
-async def test_in_a_queue_of_kueue_it_is_deleted_after_its_pods_and_made_anew(world: World) -> None:  # noqa: F811
+async def test_in_a_queue_of_kueue_it_is_deleted_after_its_pods_and_made_anew(world: World) -> None:
     queued = merged(merged(job(), OWNED), {"metadata": {"labels": QUEUE}})
     world.api.put(FINETUNEJOBS, finetunejob(STALLED, pod={"labels": QUEUE}))
     world.api.put(JOBS, queued)
@@ -60,7 +60,7 @@ async def test_in_a_queue_of_kueue_it_is_deleted_after_its_pods_and_made_anew(wo
     assert [(each["number"], each["reason"]) for each in world.status()["attempts"]] == [(1, "ProgressStalled")]
 
 
-async def test_with_no_attempt_left_its_job_is_deleted_after_its_end_was_written(world: World) -> None:  # noqa: F811
+async def test_with_no_attempt_left_its_job_is_deleted_after_its_end_was_written(world: World) -> None:
     failure = {"reason": "ProgressStalled", "message": "gave up"}
     world.api.put(FINETUNEJOBS, finetunejob({**STALLED, "phase": "Failed", "failure": failure}))
     world.api.put(JOBS, merged(job(), OWNED))
@@ -72,7 +72,7 @@ async def test_with_no_attempt_left_its_job_is_deleted_after_its_end_was_written
     assert world.api.requests == ["delete jobs"]
 
 
-async def test_a_job_that_somebody_s_finalizer_keeps_from_going_is_said_with_it(world: World) -> None:  # noqa: F811
+async def test_a_job_that_somebody_s_finalizer_keeps_from_going_is_said_with_it(world: World) -> None:
     leaving = {"deletionTimestamp": stamp(12), "finalizers": ["foregroundDeletion", "example.com/keeps"]}
     world.api.put(FINETUNEJOBS, finetunejob({**settled(), "observedGeneration": 1, "phase": "Pending"}))
     world.api.put(JOBS, merged(merged(job(), OWNED), {"metadata": leaving}))

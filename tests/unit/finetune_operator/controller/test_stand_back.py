@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.controller.test_notices import at_work
-from tests.unit.finetune_operator.controller.test_reconciler import KEY, World, make_world
+from tests.unit.finetune_operator.controller.world import KEY, World, make_world
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import PROOF_KEY, UID, finetunejob, merged, pod, running, settled, terminated
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import KEY, OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import KEY, OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import (
     LABELS,
@@ -33,7 +33,7 @@ def claim(**metadata: Any) -> dict[str, Any]:
     return {"metadata": {"namespace": "team-a", "name": CLAIM, "uid": "claim-uid", "labels": labels, **metadata}}
 
 
-async def fail(world: World, its_claim: dict[str, Any] | None, **spec: Any) -> None:  # noqa: F811
+async def fail(world: World, its_claim: dict[str, Any] | None, **spec: Any) -> None:
     """The end is written of a job whose only attempt found its volume empty."""
     before = {**settled(), "phase": "Preparing", "observedGeneration": 1}
     world.api.put(FINETUNEJOBS, finetunejob(before, runPolicy={"ttlSecondsAfterFinished": 60}, **spec))
@@ -46,14 +46,14 @@ async def fail(world: World, its_claim: dict[str, Any] | None, **spec: Any) -> N
     assert line(world.status()) == ("Failed", "ColumnNotFound", "no column x")
 
 
-async def go_on(world: World) -> None:  # noqa: F811
+async def go_on(world: World) -> None:
     """What is left to do for it."""
     await world.see()
     world.api.requests.clear()
     await world.reconcile()
 
 
-async def test_its_claim_is_deleted_once_its_end_is_written_and_then_the_status_says_so(world: World) -> None:  # noqa: F811
+async def test_its_claim_is_deleted_once_its_end_is_written_and_then_the_status_says_so(world: World) -> None:
     await fail(world, claim())
     before = (PVCS.plural, CLAIM) in world.api.objects
 
@@ -75,7 +75,7 @@ HANDS_ON = ["merge jobs"]
 WRITES = ["replace status of finetunejobs"]
 
 
-async def test_a_job_that_may_go_on_after_all_keeps_its_claim(world: World) -> None:  # noqa: F811
+async def test_a_job_that_may_go_on_after_all_keeps_its_claim(world: World) -> None:
     limit = {"runPolicy": {"preRunningDeadlineSeconds": 60}}
     world.api.put(FINETUNEJOBS, finetunejob({**settled(), "phase": "Pending", "observedGeneration": 1}, **limit))
     world.api.put(JOBS, merged(job(), OWNED))
@@ -92,7 +92,7 @@ async def test_a_job_that_may_go_on_after_all_keeps_its_claim(world: World) -> N
     assert (world.status()["phase"], (PVCS.plural, CLAIM) in world.api.objects) == ("Pending", True)
 
 
-async def test_a_pod_that_the_cache_has_not_seen_to_save_keeps_its_claim(world: World) -> None:  # noqa: F811
+async def test_a_pod_that_the_cache_has_not_seen_to_save_keeps_its_claim(world: World) -> None:
     await fail(world, claim())
     await world.see()
     world.api.put(PODS, merged(pod(state=terminated(1)), OWNED_POD))
@@ -102,7 +102,7 @@ async def test_a_pod_that_the_cache_has_not_seen_to_save_keeps_its_claim(world: 
     assert (PVCS.plural, CLAIM) in world.api.objects
 
 
-async def test_where_the_claim_is_gone_already_the_status_says_that_there_is_no_output(world: World) -> None:  # noqa: F811
+async def test_where_the_claim_is_gone_already_the_status_says_that_there_is_no_output(world: World) -> None:
     await fail(world, None)
 
     await go_on(world)
@@ -111,7 +111,7 @@ async def test_where_the_claim_is_gone_already_the_status_says_that_there_is_no_
     assert world.status()["run"] == {"number": 1}
 
 
-async def test_a_claim_of_that_name_that_another_made_is_not_touched(world: World) -> None:  # noqa: F811
+async def test_a_claim_of_that_name_that_another_made_is_not_touched(world: World) -> None:
     await fail(world, claim(labels={LABEL_JOB_UID: "another"}))
 
     await go_on(world)
@@ -124,7 +124,7 @@ async def test_a_claim_of_that_name_that_another_made_is_not_touched(world: Worl
 @pytest.mark.parametrize("verb", ["get", "delete"])
 @pytest.mark.parametrize("status", [400, 403, 422], ids=["webhook", "rights", "policy"])
 async def test_where_the_operator_may_not_delete_the_claim_the_job_has_ended_all_the_same(
-    world: World,  # noqa: F811
+    world: World,
     verb: str,
     status: int,
 ) -> None:
@@ -138,7 +138,7 @@ async def test_where_the_operator_may_not_delete_the_claim_the_job_has_ended_all
     assert world.status()["run"] == {"number": 1, "output": f"pvc://{CLAIM}"}
 
 
-async def test_a_run_that_follows_waits_until_the_claim_has_gone_and_makes_another(world: World) -> None:  # noqa: F811
+async def test_a_run_that_follows_waits_until_the_claim_has_gone_and_makes_another(world: World) -> None:
     world.api.put(PVCS, claim(deletionTimestamp="2026-11-20T12:00:00Z"))
     world.api.put(FINETUNEJOBS, finetunejob(settled()))
     await world.see()
@@ -160,7 +160,7 @@ async def test_a_run_that_follows_waits_until_the_claim_has_gone_and_makes_anoth
     assert (JOBS.plural, "yelp") in world.api.objects
 
 
-async def test_who_was_told_of_the_end_is_written_however_long_the_claim_stays(world: World) -> None:  # noqa: F811
+async def test_who_was_told_of_the_end_is_written_however_long_the_claim_stays(world: World) -> None:
     await fail(world, claim(labels={}), notify=[{"name": "chat", "slack": {}}])
     entry = world.finetunejobs.get(KEY)
     assert entry is not None

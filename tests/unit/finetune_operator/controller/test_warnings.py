@@ -1,11 +1,9 @@
 """Which Warnings of Kubernetes explain a wait, and which are of the past."""
 
-# ruff: noqa: F811 - tests take the fixture that is imported
-
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.controller.test_reconciler import OWNED, OWNED_POD, World, world  # noqa: F401 - a fixture
+from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import job, line, merged, pod, stamp
 
