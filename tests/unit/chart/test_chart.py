@@ -1,87 +1,20 @@
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import helm_python
 import pytest
 import yaml
+from tests.unit.chart.values import DIGEST, EVERY_VALUE, LABELS, NAMESPACED_RULES, ROOT, SELECTOR, VERSION, Json, Render
 
-from finetune_api.notify import SECRET
 from finetune_api.profile import SAFE_LIMITS
-from finetune_api.well_known import LABEL_JOB_UID
-from finetune_operator.generate.files import project_version
 from finetune_operator.settings import Settings
 
-ROOT = Path(__file__).parents[3]
 CHART = ROOT / "charts" / "finetune-operator"
-VERSION = project_version(ROOT)
+
+
 CRD = "CustomResourceDefinition/finetunejobs.finetune.dev"
-LABELS = {
-    "app.kubernetes.io/name": "finetune-operator",
-    "app.kubernetes.io/instance": "ft",
-    "app.kubernetes.io/version": VERSION,
-    "app.kubernetes.io/managed-by": "Helm",
-    "helm.sh/chart": f"finetune-operator-{VERSION}",
-}
+
+
 OWN_POLICY = "ft-finetune-operator.ft-system.operator.finetune.dev"
-SELECTOR = {"app.kubernetes.io/name": "finetune-operator", "app.kubernetes.io/instance": "ft"}
-
-Json = dict[str, Any]
-Render = Callable[..., dict[str, Json]]
-
-DIGEST = f"sha256:{'01' * 32}"
-PUBLIC: list[Json] = [
-    {
-        "ipBlock": {
-            "cidr": "0.0.0.0/0",
-            "except": [
-                "10.0.0.0/8",
-                "100.64.0.0/10",
-                "127.0.0.0/8",
-                "169.254.0.0/16",
-                "172.16.0.0/12",
-                "192.168.0.0/16",
-            ],
-        }
-    },
-    {"ipBlock": {"cidr": "::/0", "except": ["fc00::/7", "fe80::/10"]}},
-]
-EVERY_VALUE: Json = {
-    "fullnameOverride": "tuner",
-    "image": {"repository": "registry.example.com/operator", "digest": DIGEST, "tag": "1.2.3", "pullPolicy": "Always"},
-    "imagePullSecrets": [{"name": "pull"}],
-    "trainerImage": {"repository": "registry.example.com/trainer", "tag": "4.5.6"},
-    "profile": "open",
-    "safeLimits": {"gpus": 2, "nodes": None},
-    "platformUser": True,
-    "kueue": True,
-    "jobNetworkPolicies": False,
-    "watchNamespaces": ["team-a", "team-b"],
-    "serviceAccount": {"name": "tuner-account", "annotations": {"example.com/role": "tuner"}},
-    "networkPolicy": {
-        "apiServerCidrs": ["10.0.0.1/32"],
-        "apiServerPorts": [8443],
-        "probeCidrs": ["10.1.0.0/16", "fd00::/8"],
-    },
-    "podDisruptionBudget": {"maxUnavailable": 0},
-    "rbac": {"profileViewers": ["platform", "tenants"]},
-    "reports": {"port": 443, "url": "https://reports.example.com"},
-    "traces": {"endpoint": "http://collector.monitoring:4318", "ports": [4317, 4318], "share": 0.1},
-    "notify": {"ports": [443, 3128], "cidrs": ["10.2.0.7/32"]},
-    "page": {"enabled": True, "replicas": 2, "reachedFrom": ["ingress"]},
-    "log": {"level": "DEBUG", "format": "text"},
-    "extraEnv": [{"name": "FINETUNE_OPERATOR_WORKERS", "value": "16"}],
-    "resources": {"limits": {"memory": "1Gi"}},
-    "podLabels": {"team": "platform"},
-    "podAnnotations": {"example.com/scrape": "true"},
-    "nodeSelector": {"kubernetes.io/os": "linux"},
-    "tolerations": [{"key": "control", "operator": "Exists"}],
-    "replicas": 3,
-    "affinity": {"nodeAffinity": {}},
-    "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}],
-    "priorityClassName": "system-cluster-critical",
-}
 
 
 def test_helm_finds_nothing_wrong_with_the_chart() -> None:
@@ -341,73 +274,6 @@ def test_a_digest_wins_over_the_tag_of_either_image(render: Render) -> None:
     assert env["FINETUNE_OPERATOR_TRAINER_IMAGE"] == f"r.example.com/trainer@{DIGEST}"
 
 
-def test_only_training_pods_reach_the_operator_which_reaches_dns_and_the_api_server(render: Render) -> None:
-    policy = render()["NetworkPolicy/ft-finetune-operator"]
-
-    training = {"matchExpressions": [{"key": LABEL_JOB_UID, "operator": "Exists"}]}
-    dns = [{"port": port, "protocol": protocol} for port in (53, 5353) for protocol in ("UDP", "TCP")]
-    assert policy["spec"] == {
-        "podSelector": {"matchLabels": SELECTOR},
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": [
-            {
-                "from": [{"podSelector": training, "namespaceSelector": {}}],
-                "ports": [{"port": "reports", "protocol": "TCP"}],
-            },
-            {
-                "from": [
-                    {
-                        "namespaceSelector": {
-                            "matchExpressions": [
-                                {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["monitoring"]}
-                            ]
-                        }
-                    }
-                ],
-                "ports": [{"port": "metrics", "protocol": "TCP"}],
-            },
-        ],
-        "egress": [
-            {"to": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "169.254.20.10/32"}}], "ports": dns},
-            {"ports": [{"port": port, "protocol": "TCP"} for port in (443, 6443)]},
-            {"ports": [{"port": 443, "protocol": "TCP"}], "to": PUBLIC},
-        ],
-    }
-
-
-def test_a_network_that_is_known_is_closed_further(render: Render) -> None:
-    spec = render(**EVERY_VALUE)["NetworkPolicy/tuner"]["spec"]
-
-    reports, _, probes = spec["ingress"]
-    assert reports["from"][0]["namespaceSelector"]["matchExpressions"] == [
-        {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
-    ]
-    assert probes == {
-        "from": [{"ipBlock": {"cidr": "10.1.0.0/16"}}, {"ipBlock": {"cidr": "fd00::/8"}}],
-        "ports": [{"port": "health", "protocol": "TCP"}],
-    }
-    _, collector, api_server, notified = spec["egress"]
-    assert collector == {"ports": [{"port": port, "protocol": "TCP"} for port in (4317, 4318)]}
-    assert api_server == {
-        "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
-        "ports": [{"port": 8443, "protocol": "TCP"}],
-    }
-    assert notified == {
-        "to": [*PUBLIC, {"ipBlock": {"cidr": "10.2.0.7/32"}}],
-        "ports": [{"port": port, "protocol": "TCP"} for port in (443, 3128)],
-    }
-
-
-def test_without_notifications_no_secret_of_a_tenant_is_read_and_nobody_else_is_reached(render: Render) -> None:
-    objects = render(notify={"enabled": False}, rbac={"userRoles": False})
-
-    rules = objects["ClusterRole/ft-system:ft-finetune-operator"]["rules"]
-    assert [rule for rule in rules if "secrets" in rule["resources"]] == [
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]}
-    ]
-    assert len(objects["NetworkPolicy/ft-finetune-operator"]["spec"]["egress"]) == 2
-
-
 def test_the_page_is_left_out_unless_it_is_asked_for(render: Render) -> None:
     assert [name for name in render() if name.endswith("-page")] == []
 
@@ -433,29 +299,6 @@ def test_the_page_s_pods_are_none_of_the_operator_s(render: Render) -> None:
     assert page["selector"]["matchLabels"] == labels
     assert objects["Service/ft-finetune-operator-page"]["spec"]["selector"] == labels
     assert labels["app.kubernetes.io/name"] != SELECTOR["app.kubernetes.io/name"]
-
-
-def test_only_named_namespaces_reach_the_page_from_outside_of_its_own(render: Render) -> None:
-    rules = render(page={"enabled": True, "reachedFrom": ["ingress"]})["NetworkPolicy/ft-finetune-operator-page"][
-        "spec"
-    ]
-
-    assert rules["ingress"] == [
-        {
-            "from": [
-                {"podSelector": {}},
-                {
-                    "namespaceSelector": {
-                        "matchExpressions": [
-                            {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["ingress"]}
-                        ]
-                    }
-                },
-            ],
-            "ports": [{"port": "http", "protocol": "TCP"}],
-        }
-    ]
-    assert rules["egress"] == [{"ports": [{"port": 443, "protocol": "TCP"}, {"port": 6443, "protocol": "TCP"}]}]
 
 
 def test_the_drain_of_a_node_is_not_held_up(render: Render) -> None:
@@ -541,194 +384,6 @@ def test_the_crds_and_their_policy_can_be_left_to_somebody_else(render: Render) 
     assert not [
         name for name in render(crds={"install": False}) if name.endswith(".finetune.dev") and OWN_POLICY not in name
     ]
-
-
-NAMESPACED_RULES = [
-    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs"], "verbs": ["get", "list", "watch"]},
-    {
-        "apiGroups": ["finetune.dev"],
-        "resources": ["finetunejobs/status", "finetunejobs/profile"],
-        "verbs": ["update"],
-    },
-    {"apiGroups": ["finetune.dev"], "resources": ["finetunejobs/finalizers"], "verbs": ["update"]},
-    {
-        "apiGroups": ["batch"],
-        "resources": ["jobs"],
-        "verbs": ["create", "delete", "get", "list", "patch", "watch"],
-    },
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "delete", "get", "patch"]},
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
-    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": [SECRET], "verbs": ["get"]},
-    {"apiGroups": [""], "resources": ["persistentvolumeclaims"], "verbs": ["create", "delete", "get"]},
-    {"apiGroups": [""], "resources": ["resourcequotas"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "delete", "get"]},
-    {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["create", "delete", "get"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "list"]},
-]
-TOKEN_RULE = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
-PROFILES: Json = {"apiGroups": ["finetune.dev"], "resources": ["finetuneprofiles"]}
-NAMESPACE_RULE = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}
-PROFILE_RULES = [{**PROFILES, "verbs": ["get", "list", "watch"]}, NAMESPACE_RULE]
-MAKES_DEFAULT = {**PROFILES, "verbs": ["create"]}
-HOME_RULES = [
-    {
-        "apiGroups": [""],
-        "resources": ["secrets"],
-        "resourceNames": ["ft-finetune-operator-reports"],
-        "verbs": ["get", "update"],
-    },
-    {
-        "apiGroups": ["coordination.k8s.io"],
-        "resources": ["leases"],
-        "resourceNames": ["ft-finetune-operator-reports"],
-        "verbs": ["get", "update"],
-    },
-    {
-        "apiGroups": [""],
-        "resources": ["configmaps"],
-        "resourceNames": ["ft-finetune-operator-reports"],
-        "verbs": ["get", "patch"],
-    },
-    {
-        "apiGroups": ["discovery.k8s.io"],
-        "resources": ["endpointslices"],
-        "resourceNames": ["ft-finetune-operator-leader"],
-        "verbs": ["patch"],
-    },
-    {"apiGroups": [""], "resources": ["configmaps", "secrets"], "verbs": ["create"]},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create", "list"]},
-    {
-        "apiGroups": ["discovery.k8s.io"],
-        "resources": ["endpointslices", "endpointslices/restricted"],
-        "verbs": ["create"],
-    },
-]
-
-
-def test_the_operator_has_these_rights_in_all_namespaces_and_no_more(render: Render) -> None:
-    objects = render(rbac={"userRoles": False})
-
-    rules = {name: each["rules"] for name, each in objects.items() if "rules" in each}
-    assert rules == {
-        "ClusterRole/ft-system:ft-finetune-operator": [TOKEN_RULE, *PROFILE_RULES, MAKES_DEFAULT, *NAMESPACED_RULES],
-        "Role/ft-finetune-operator-reports": HOME_RULES,
-    }
-
-
-@pytest.mark.parametrize(("profile", "made"), [("safe", True), ("open", True), ("none", False)])
-def test_the_operator_may_make_the_default_profile_where_it_shall(render: Render, profile: str, made: bool) -> None:
-    objects = render(profile=profile)
-
-    container = objects["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["containers"][0]
-    rules = objects["ClusterRole/ft-system:ft-finetune-operator"]["rules"]
-    assert {"name": "FINETUNE_OPERATOR_DEFAULT_PROFILE", "value": profile} in container["env"]
-    assert (MAKES_DEFAULT in rules) == made
-
-
-def test_with_namespaces_what_is_namespaced_is_given_in_them_alone(render: Render) -> None:
-    objects = render(watchNamespaces=["team-a", "team-b"], rbac={"userRoles": False})
-
-    rules = {name: each["rules"] for name, each in objects.items() if "rules" in each}
-    assert rules == {
-        "ClusterRole/ft-system:ft-finetune-operator": [
-            TOKEN_RULE,
-            PROFILE_RULES[0],
-            {**NAMESPACE_RULE, "resourceNames": ["team-a", "team-b"]},
-            MAKES_DEFAULT,
-        ],
-        "Role/team-a/ft-finetune-operator": NAMESPACED_RULES,
-        "Role/team-b/ft-finetune-operator": NAMESPACED_RULES,
-        "Role/ft-finetune-operator-reports": HOME_RULES,
-    }
-
-
-@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["team-a", "team-b"]}])
-def test_every_role_is_bound_to_the_operator_alone(render: Render, values: Json) -> None:
-    objects = render(rbac={"userRoles": False}, **values)
-
-    roles = {name for name in objects if name.startswith(("Role/", "ClusterRole/"))}
-    account = {"kind": "ServiceAccount", "name": "ft-finetune-operator", "namespace": "ft-system"}
-    bindings = {name: each for name, each in objects.items() if "RoleBinding/" in name}
-    assert {name.replace("RoleBinding/", "Role/") for name in bindings} == roles
-    for name, binding in bindings.items():
-        kind, role = name.replace("RoleBinding/", "Role/").split("/")[:: len(name.split("/")) - 1]
-        assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == (kind, role)
-        assert binding["subjects"] == [account]
-
-
-def test_kubernetes_own_roles_gain_finetunejobs(render: Render) -> None:
-    objects = render()
-
-    prefix = "rbac.authorization.k8s.io/aggregate-to-"
-    gained = {
-        role: (
-            sorted(key.removeprefix(prefix) for key in each["metadata"]["labels"] if key.startswith(prefix)),
-            each["rules"],
-        )
-        for role in ("view", "edit")
-        for each in [objects[f"ClusterRole/ft-system:ft-finetune-operator:{role}"]]
-    }
-    api = {"apiGroups": ["finetune.dev"]}
-    assert gained == {
-        "view": (
-            ["admin", "edit", "view"],
-            [
-                {
-                    **api,
-                    "resources": ["finetunejobs", "finetunejobs/status", "finetuneprofiles"],
-                    "verbs": ["get", "list", "watch"],
-                }
-            ],
-        ),
-        "edit": (
-            ["admin", "edit"],
-            [
-                {
-                    **api,
-                    "resources": ["finetunejobs"],
-                    "verbs": ["create", "delete", "deletecollection", "patch", "update"],
-                }
-            ],
-        ),
-    }
-
-
-def test_who_rules_what_is_allowed_is_nobody_until_an_administrator_says_so(render: Render) -> None:
-    objects = render()
-
-    role = objects["ClusterRole/ft-system:ft-finetune-operator:profile-admin"]
-    verbs = ["get", "list", "watch", "create", "delete", "deletecollection", "patch", "update"]
-    assert role["rules"] == [{"apiGroups": ["finetune.dev"], "resources": ["finetuneprofiles"], "verbs": verbs}]
-    assert role["metadata"]["labels"] == LABELS
-    bound = [each["roleRef"]["name"] for name, each in objects.items() if "RoleBinding/" in name]
-    assert "ft-system:ft-finetune-operator:profile-admin" not in bound
-
-
-def test_everybody_may_look_at_what_is_allowed(render: Render) -> None:
-    objects = render()
-
-    rules = [{"apiGroups": ["finetune.dev"], "resources": ["finetuneprofiles"], "verbs": ["get", "list", "watch"]}]
-    group = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}
-    assert objects["ClusterRole/ft-system:ft-finetune-operator:profile-view"]["rules"] == rules
-    assert objects["ClusterRoleBinding/ft-system:ft-finetune-operator:profile-view"]["subjects"] == [group]
-
-
-def test_rights_and_account_can_be_left_to_somebody_else(render: Render) -> None:
-    objects = render(
-        rbac={"create": False, "userRoles": False, "admissionPolicy": False},
-        networkPolicy={"enabled": False},
-        podDisruptionBudget={"enabled": False},
-        serviceAccount={"create": False, "name": "given"},
-        crds={"install": False},
-    )
-
-    assert sorted(objects) == [
-        "Deployment/ft-finetune-operator",
-        "Service/ft-finetune-operator",
-        "Service/ft-finetune-operator-metrics",
-    ]
-    assert objects["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["serviceAccountName"] == "given"
 
 
 def test_names_stay_within_their_bounds_and_of_different_releases_apart(render: Render) -> None:
