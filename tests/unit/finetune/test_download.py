@@ -16,13 +16,12 @@ import finetune.download
 from finetune import AsyncClient, Client
 from finetune.download import NotVerified, artifact_of, download, download_in_thread, verify
 from finetune.errors import FineTuneError, NotFound, Refused
-from finetune.reader_pod import _USER, reader_pod
+from finetune.reader_pod import reader_pod
 from finetune.snapshot import Snapshot, read_snapshot
 from finetune_api.profile import OPEN
 from finetune_api.profile_rules import Request
 from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_api.well_known import USER
 from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.profile import apply_profile
 from finetune_trainer.base.files import digest_of, files_below
@@ -460,7 +459,3 @@ def test_the_pod_that_reads_a_volume_is_placed_and_pulled_as_the_job_s_own_by_it
     assert all(each in trainer["tolerations"] for each in reader["tolerations"])
     assert reader["securityContext"]["runAsUser"] == trainer["securityContext"]["runAsUser"] == 9
     assert reader["containers"][0]["image"] == trainer["containers"][0]["image"]
-
-
-def test_who_reads_is_who_the_operator_lets_write() -> None:
-    assert _USER == USER
