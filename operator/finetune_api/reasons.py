@@ -219,6 +219,7 @@ class Reason(StrEnum):
     REPORTS_MISSING = "ReportsMissing", "The pod runs, and reports of its trainer do not arrive.", "The message names the likely cause: DNS, a NetworkPolicy, certificates or the token. The pod's log has what the trainer met."
     REPORT_NOT_UNDERSTOOD = "ReportNotUnderstood", "The operator cannot read what the trainer reports.", "Use images of operator and trainer of the same version."
     REVISION_IGNORED = "RevisionIgnored", "dataset.revision has no effect on this data set.", "Leave dataset.revision out."
+    ROWS_IN_BOTH = "RowsInBoth", "Many rows that are evaluated on are trained on as well.", "Evaluate on other rows, as by slices that have none in common."
     SEVERAL_IN_ONE = "SeveralInOne", "A class looks like several in one, such as a,b beside a and b.", "Write a list of classes for each row, in jsonl or parquet, if rows have several."
     SORTED_BY_LABEL = "SortedByLabel", "The rows are sorted by their label.", "Use samples, or leave train_sampling_strategy out."
     STEPS_BEYOND_END = "StepsBeyondEnd", "An interval is longer than the run.", "Lower the interval."

@@ -224,6 +224,24 @@ def test_blanks_before_the_quotes_of_each_row_are_reported(read: Read) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("header", "names", "alike"),
+    [
+        ("text\u00a0,label", "'text\\u00a0', label; did you mean 'text\\u00a0'?", "the data calls it 'text\\u00a0'"),
+        ("\u200btext,label", "'\\u200btext', label; did you mean '\\u200btext'?", "the data calls it '\\u200btext'"),
+        (" text,label", "' text', label; did you mean ' text'?", "the data calls it ' text'"),
+        ("Text,label", "Text, label; did you mean 'Text'?", "the data calls it 'Text'"),
+        ("it is a good film,1", "it is a good film, 1", "does the first line of the file hold a row?"),
+        ("words,label", "words, label", "set dataset.columns.text to the column that holds it"),
+    ],
+)
+def test_a_column_that_is_not_there_is_shown_what_is(read: Read, header: str, names: str, alike: str) -> None:
+    found = failure(read, {"a.csv": f"{header}\na,x\n"})
+
+    assert found.message == f"split 'train' has no column 'text', only {names}"
+    assert str(found.hint).startswith(alike)
+
+
 def test_a_name_twice_is_refused_where_its_column_is_read(read: Read) -> None:
     content = "text,text,label,id,id\na,b,x,1,2\nc,d,y,1,2\n"
 

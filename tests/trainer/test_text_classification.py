@@ -151,7 +151,7 @@ def test_a_slice_of_one_class_is_reported_before_it_is_learnt(settings: Settings
 
     final = train(settings).final
 
-    assert [warning.reason for warning in final.warnings] == ["OneClass", "OneClassEvaluated"]
+    assert [warning.reason for warning in final.warnings] == ["OneClass", "OneClassEvaluated", "RowsInBoth"]
 
 
 def test_one_row_is_enough_where_the_column_names_its_classes(settings: Settings, train: Train, tmp_path: Path) -> None:

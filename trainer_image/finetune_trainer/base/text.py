@@ -8,7 +8,17 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?`, or an empty text where nothing known is close to `word`."""
     by_lower_case = {name.lower(): name for name in known}
     close = difflib.get_close_matches(word.lower(), by_lower_case, n=1, cutoff=0.6)
-    return f"; did you mean '{by_lower_case[close[0]]}'?" if close else ""
+    return f"; did you mean '{seen(by_lower_case[close[0]])}'?" if close else ""
+
+
+def seen(name: str) -> str:
+    """Return the name with what cannot be seen in it as a number, such as `pos\\u200b`."""
+    return "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in name)
+
+
+def named(names: Iterable[str]) -> str:
+    """Return names as `listed`, in quotes where blanks around one, or what cannot be seen in it, would be missed."""
+    return listed(name if name.isprintable() and name == name.strip() else f"'{seen(name)}'" for name in names)
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.base.text import listed
+from finetune_trainer.base.text import listed, seen
 from finetune_trainer.data.class_names import NUMBER, look_of, number_in_writing, several_in_one
 from finetune_trainer.data.labels import names_its_classes
 from finetune_trainer.data.rows import Rows
@@ -174,8 +174,7 @@ def _where(labels: Labels, number: int, count: int) -> str:
 
 def _shown(name: str) -> str:
     """In quotes, with what cannot be seen as a number: `'pos\\u200b'`, and the Unicode form where it is not the usual one."""
-    seen = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in name[:40])
-    return f"'{seen}'" + ("" if unicodedata.is_normalized("NFC", name) else " in decomposed form")
+    return f"'{seen(name[:40])}'" + ("" if unicodedata.is_normalized("NFC", name) else " in decomposed form")
 
 
 def _many(names: Sequence[str], train: Labels, declared: bool) -> Iterator[tuple[Reason, str]]:

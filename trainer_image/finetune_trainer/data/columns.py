@@ -12,7 +12,8 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.base.text import did_you_mean, listed
+from finetune_trainer.base.text import did_you_mean, named, seen
+from finetune_trainer.data.class_names import look_of
 from finetune_trainer.data.readers.decoding import TO_UTF8
 from finetune_trainer.data.rows import Rows
 
@@ -45,8 +46,8 @@ def check_columns(rows: Rows, columns: dict[str, str], beside: Collection[str] =
         if column not in there:
             raise data_error(
                 Reason.COLUMN_NOT_FOUND,
-                f"split '{rows.split}' has no column '{column}', only {listed(there)}{did_you_mean(column, there)}",
-                _where_it_may_be(rows, column) or f"set dataset.columns.{field} to the column that holds it",
+                f"split '{rows.split}' has no column '{seen(column)}', only {named(there)}{did_you_mean(column, there)}",
+                _where_it_may_be(rows, column, field) or f"set dataset.columns.{field} to the column that holds it",
             )
         _check_values(rows, column)
     for column in beside:
@@ -115,9 +116,16 @@ def example(rows: Rows, column: str) -> str:
     return f"row {rows.positions[0]}: {rows.dataset[0][column]!r:.80}"
 
 
-def _where_it_may_be(rows: Rows, column: str) -> str | None:
+def _where_it_may_be(rows: Rows, column: str, field: str) -> str | None:
     """What to do about a column that is not there, where the rows are of a form that shows it."""
     there = rows.dataset.column_names
+    if alike := next((name for name in there if look_of(name) == look_of(column)), None):
+        return f"the data calls it '{seen(alike)}': correct its name there, or set dataset.columns.{field} to it"
+    if any(map(_is_value, there)):
+        return (
+            f"does the first line of the file hold a row? Write names of columns above it; else set dataset.columns.{field} to "
+            "the column that holds it"
+        )
     first = rows.dataset[0]
     if any(isinstance(first[name], list) and column in first[name] for name in there):
         return _ONE_OBJECT_A_LINE
@@ -126,6 +134,11 @@ def _where_it_may_be(rows: Rows, column: str) -> str | None:
         if isinstance(inner, dict) and column in inner:
             return f"the rows seem to be within '{name}': write them as a list, or one object a line (jsonl)"
     return None
+
+
+def _is_value(name: str) -> bool:
+    """Whether the name of a column is rather a text or a number."""
+    return len(name.split()) > 3 or name.removeprefix("-").replace(".", "", 1).isdecimal()
 
 
 def _check_values(rows: Rows, column: str, may_be_missing: bool = False) -> None:

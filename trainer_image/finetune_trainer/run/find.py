@@ -10,6 +10,7 @@ from finetune_api.run import RunConfig
 from finetune_trainer.data.load_rows import load_rows
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.sampling import sample_rows
+from finetune_trainer.data.shared_rows import warn_of_shared_rows
 from finetune_trainer.data.task_data import TaskData
 from finetune_trainer.data.tokenizing import as_loaded
 from finetune_trainer.models.adapter_check import check_adapter
@@ -86,6 +87,8 @@ def find(config: RunConfig, volumes: Volumes, use_cpu: bool, state: RunState, mo
         some_more = sample_rows(evaluation, most, column) if evaluation else None
     with as_loaded(tokenizer), tokenizer_panics(config.model.source):
         data = prepare(task, Inputs(config, pretrained, tokenizer, some, some_more, use_cpu, report))
+    if evaluation:
+        warn_of_shared_rows(train, evaluation, [name for name in data.columns if name != task.label_column(config)])
     taken = len(some.dataset), len(some_more.dataset) if some_more else 0
     found = Found(pretrained, tokenizer, train, evaluation, *taken, data)
     if most is None:  # the fingerprint is of all rows

@@ -12,7 +12,7 @@ from finetune_api.sources import Columns, Format
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.base.text import did_you_mean, listed
+from finetune_trainer.base.text import did_you_mean, listed, named
 from finetune_trainer.data.rows import Rows
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ def _missing(form: Format, missing: dict[str, str], rows: Rows) -> TrainerError:
     there = rows.dataset.column_names
     return data_error(
         Reason.COLUMN_NOT_FOUND,
-        f"dataset.format: {form} needs {_columns(missing.values())}, and split '{rows.split}' has only {listed(there)}"
+        f"dataset.format: {form} needs {_columns(missing.values())}, and split '{rows.split}' has only {named(there)}"
         f"{did_you_mean(next(iter(missing.values())), there)}",
         f"set {listed(f'dataset.columns.{name}' for name in missing)} to where it is, or choose another dataset.format",
     )
@@ -194,7 +194,7 @@ def _no_columns(rows: Rows) -> TrainerError:
         )
     return data_error(
         Reason.COLUMN_NOT_FOUND,
-        f"split '{rows.split}' has no column 'text', only {listed(there)}{did_you_mean('text', there)}; nor columns of "
+        f"split '{rows.split}' has no column 'text', only {named(there)}{did_you_mean('text', there)}; nor columns of "
         "another format (prompt and completion, messages, conversations, instruction and output)",
         hint,
     )
