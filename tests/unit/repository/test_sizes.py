@@ -1,0 +1,39 @@
+"""A file has at most about 400 lines, and a function fits on a screen."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+SOURCES = ("operator", "trainer_image", "devcluster/src", "supply_chain", "benchmarks", "demo")
+LINES = 400
+LINES_OF_A_FUNCTION = 60
+LONG = {"operator/finetune_cli/commands/init.py:init"}
+"""Its options, which typer reads off its parameters, take more lines than what it does."""
+FUNCTION = re.compile(r"^( *)(?:async )?def (\w+)", re.MULTILINE)
+
+
+@cache
+def files() -> dict[str, str]:
+    """Text of each file by its path."""
+    paths = (path for folder in SOURCES for path in (ROOT / folder).rglob("*.py"))
+    return {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in paths}
+
+
+def functions(text: str) -> Iterator[tuple[str, int]]:
+    """Name and number of lines of each function: it ends before the next line that is indented no more than it is."""
+    for begin in FUNCTION.finditer(text):
+        after = re.compile(rf"^ {{0,{len(begin[1])}}}[^ )\n]", re.MULTILINE).search(text, begin.end())
+        body = text[begin.start() : after.start() if after else None]
+        yield begin[2], body.rstrip().count("\n") + 1
+
+
+def test_no_file_is_long() -> None:
+    assert [path for path, text in files().items() if text.count("\n") > LINES] == []
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    every = ((f"{path}:{name}", lines) for path, text in files().items() for name, lines in functions(text))
+
+    assert {function for function, lines in every if lines > LINES_OF_A_FUNCTION} == LONG
