@@ -80,7 +80,14 @@ def open_run(
         store = CheckpointStore(output, run, config.checkpoints.keep)
         if processes.is_main:
             state.log.keep_in(output, state.set_log)
-            left = _find_left(output, store, hint)
+            output.fetch_history()
+            store.find()
+            left = _Left(
+                history=output.history.read_text(encoding="utf-8", errors="replace") if output.history.exists() else "",
+                checkpoints=store.saved,
+                saved_by=processes_of(store.newest.path) if store.newest else None,
+                hint=hint,
+            )
     left = processes.broadcast(left, _Left)
     store.adopt(left.checkpoints)
     with processes.barrier():
@@ -98,14 +105,3 @@ def open_run(
     batch = left.hint or progress.adjustments.batch
     before = batch.processes or left.saved_by or processes.count
     return Opened(output, run, progress, left.hint, for_processes(batch, before, processes.count), tracking)
-
-
-def _find_left(output: Output, store: CheckpointStore, hint: BatchPlan | None) -> _Left:
-    output.fetch_history()
-    store.find()
-    return _Left(
-        history=output.history.read_text(encoding="utf-8", errors="replace") if output.history.exists() else "",
-        checkpoints=store.saved,
-        saved_by=processes_of(store.newest.path) if store.newest else None,
-        hint=hint,
-    )
