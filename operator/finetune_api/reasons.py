@@ -203,6 +203,7 @@ class Reason(StrEnum):
     MANY_CLASSES = "ManyClasses", "There are about as many classes as rows.", "Check that dataset.columns.label is not an id or a text."
     MEMORY_SHORT = "MemoryShort", "The training probably needs more memory than there is.", "Lower batchSize or maxLength, or raise the memory."
     MERGED_MODEL_DIFFERS = "MergedModelDiffers", "The exported model was merged into other weights than it was trained on.", "Compare the metrics in the message; leave merge or quantization out if they are too far apart."
+    MODEL_CHANGED = "ModelChanged", "The output holds what the run made of another model than model.source is now.", "Give the run another output.uri, or delete the old one, to begin with the model of now."
     NAME_IGNORED = "NameIgnored", "dataset.name has no effect on this data set.", "Leave dataset.name out."
     NOT_IN_TEMPLATE = "NotInTemplate", "The chat template leaves out some of what chats hold.", "Use a model whose template has them."
     NOTHING_WEIGHTED = "NothingWeighted", "Rows are left out whose turns all have a weight of 0.", "Give turns a weight above 0 if the rows are meant."

@@ -1,10 +1,12 @@
 """A run goes on with the data it began with, and says so where that has changed."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 from tests.trainer.tiny import Settings, Train, texts
 
 from finetune_api.report import ExitCode
@@ -65,3 +67,23 @@ def test_a_run_of_before_that_left_no_fingerprints_goes_on(
     write(files / "train.jsonl", swapped(texts(24)))
 
     assert train(settings).code == 0
+
+
+@pytest.mark.parametrize("command", [(), ("prepare",)])
+def test_a_finished_run_of_a_model_that_has_changed_says_so(
+    settings: Settings, train: Train, files: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(settings["model"]["source"].removeprefix("file://"), model)
+    settings["model"]["source"] = f"file://{model}"
+    first = train(settings)
+    (model / "README.md").write_text("a note")
+    same = train(settings, *command)
+    weights = load_file(model / "model.safetensors")
+    save_file({name: value * 2 for name, value in weights.items()}, model / "model.safetensors", {"format": "pt"})
+
+    changed = train(settings, *command)
+
+    assert (first.code, same.code, changed.code) == (0, 0, 0)
+    said = "holds what this run made of its model at sha256:"
+    assert (said in first.said, said in same.said, said in changed.said) == (False, False, True)

@@ -56,12 +56,14 @@ class Found:
 
     @cached_property
     def fingerprints(self) -> JsonObject:
-        """Of the rows that are trained and evaluated on, in the columns that are read. Reads all of them."""
+        """Of the rows that are trained and evaluated on, in the columns that are read, and the model's revision. Reads all
+        rows."""
         columns = self.data.columns
         return {
             "columns": sorted(columns),
             "training": self.train.fingerprint(columns),
             "evaluation": self.evaluation.fingerprint(columns) if self.evaluation else None,
+            "model": self.pretrained.revision,
         }
 
 

@@ -1,4 +1,4 @@
-"""Whether a run goes on with the rows that it began with: `run.json` has their fingerprints."""
+"""Whether a run goes on with the rows, and from the model, that it began with: `run.json` has their fingerprints."""
 
 import json
 from collections.abc import Callable
@@ -6,13 +6,14 @@ from collections.abc import Callable
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import output_error
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.storage.claim import ROWS
 from finetune_trainer.storage.layout import RUN
 from finetune_trainer.storage.output import Output
 
 
 def check_same_rows(output: Output, rows: Callable[[], JsonObject]) -> None:
-    """Check that nothing of this run was trained or evaluated on other rows.
+    """Check that nothing of this run was trained or evaluated on other rows. Warn where it began with another model.
 
     Args:
         rows: Returns what `claim_output` would be given now. Called only where the run has left it; earlier versions of
@@ -26,6 +27,13 @@ def check_same_rows(output: Output, rows: Callable[[], JsonObject]) -> None:
     if not theirs:
         return
     mine = rows()
+    if theirs.get("model", mine["model"]) != mine["model"]:
+        warn(
+            Reason.MODEL_CHANGED,
+            f"{output.uri} holds what this run made of its model at {theirs['model']:.120}, and model.source is at "
+            f"{mine['model']:.120} now: what was trained goes on or is done, and an adapter goes on over other weights. To begin with "
+            f"the model of now give output.uri another folder, or delete {output.shown(output.path)}",
+        )
     if theirs["columns"] != mine["columns"]:  # another version of the trainer, which reads more of them
         return
     changed = [name for name in ("training", "evaluation") if theirs[name] != mine[name]]
