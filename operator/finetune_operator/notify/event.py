@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from finetune_api.base import JsonObject
+from finetune_api.status import FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, KIND, PLURAL
 from finetune_api.values import format_time
 from finetune_operator.job.finetunejob import FineTuneJob
@@ -25,6 +26,8 @@ _OF_THE_STATUS: Final = (
 """Fields of the status that an event has; none of them is long."""
 _OF_A_FAILURE: Final = ("reason", "message", "hint", "exitCode")
 _SHOWN_METRICS: Final = 4
+_OF_THE_OPTIMIZER: Final = ("learning_rate", "grad_norm")
+"""They tell nobody how well it went."""
 _LONGEST_QUOTE: Final = 780
 
 
@@ -68,10 +71,17 @@ def slack_message(finetunejob: FineTuneJob) -> JsonObject:
         failure = status.failure
         parts = [f"{name} failed: {_quoted(failure.reason)}", took, _quoted(failure.message), _quoted(failure.hint)]
     else:
-        scores = ", ".join(f"{each.name} {each.value}" for each in status.metrics[:_SHOWN_METRICS])
         model = f"model at {_quoted(status.model.uri)}" if status.model else None
-        parts = [f"{name} succeeded", took, _quoted(scores), model]
+        parts = [f"{name} succeeded", took, _quoted(_scores(status)), model]
     return {"text": " · ".join(each for each in parts if each)}
+
+
+def _scores(status: FineTuneJobStatus) -> str:
+    """How well the model does: the loss, the metric that chose the best checkpoint, and the first of the others."""
+    best = status.best_checkpoint.metric if status.best_checkpoint else None
+    told = [each for each in status.metrics if each.name not in _OF_THE_OPTIMIZER]
+    told.sort(key=lambda metric: (metric.name != "loss", metric.name != best))
+    return ", ".join(f"{each.name} {each.value}" for each in told[:_SHOWN_METRICS])
 
 
 def _quoted(text: str | None) -> str:

@@ -70,6 +70,19 @@ def test_a_channel_is_told_in_one_line() -> None:
     assert slack_message(failed_with(hint="do"))["text"] == "`team-a/yelp` failed: `RowFails` · `m` · `do`"
 
 
+def test_a_channel_is_told_how_well_it_went_and_by_what_the_best_was_chosen_first() -> None:
+    names = ("learning_rate", "grad_norm", "loss", "eval_loss", "eval_precision", "eval_recall", "eval_f1")
+    ended = {
+        "phase": "Succeeded",
+        "metrics": [{"name": name, "value": "0.5"} for name in names],
+        "bestCheckpoint": {"step": 1, "uri": "s3://b/1", "metric": "eval_f1", "value": "0.5"},
+    }
+
+    text = slack_message(parsed(ended))["text"]
+
+    assert "`loss 0.5, eval_f1 0.5, eval_loss 0.5, eval_precision 0.5`" in text
+
+
 @pytest.mark.parametrize(
     "hostile",
     [
