@@ -164,7 +164,7 @@ def verify(artifact: Artifact, copy: Path) -> list[str]:
     elif artifact.checkpoint:
         _verify_checkpoint(artifact, files)
     elif _digest(files) != artifact.digest:
-        raise NotVerified(f"{artifact.uri} is not the model that the trainer wrote")
+        raise NotVerified(f"the copy of {artifact.uri} is not the model that the trainer wrote")
     return sorted(files)
 
 
@@ -183,12 +183,12 @@ def _names_others(file: Path) -> bool:
 def _verify_checkpoint(artifact: Artifact, files: Files) -> None:
     manifest = files.get(MANIFEST)
     if manifest is None or f"sha256:{_sha256(manifest)}" != artifact.digest:
-        raise NotVerified(f"the manifest of {artifact.uri} is not the one that the trainer wrote")
+        raise NotVerified(f"the manifest in the copy of {artifact.uri} is not the one that the trainer wrote")
     listed: dict[str, Any] = json.loads(manifest.read_text())["files"]
     wrong = [name for name, entry in listed.items() if name not in files or _sha256(files[name]) != entry["sha256"]]
     wrong += sorted({*files} - {*listed, MANIFEST})
     if wrong:
-        raise NotVerified(f"files of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}")
+        raise NotVerified(f"files in the copy of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}")
 
 
 def _files_of(artifact: Artifact, copy: Path) -> Files:

@@ -26,6 +26,8 @@ _LONGEST: Final = 1 << 16
 """Bytes after which a line is broken."""
 _TIME: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:[.]([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})$")
 _BUCKETS: Final = ("s3://", "gs://", "az://")
+_TRIES: Final = 5
+"""To read a pod's log where the API server is there and its node is not."""
 _REMEMBERED: Final = 2000
 """Of the lines that were shown: to know them again in the log that is stored."""
 _PATIENCE: Final = 60
@@ -59,6 +61,8 @@ class _Read:
     """Lines of that time."""
     newest: deque[str] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
     """As they were shown."""
+    failed: int = 0
+    """Tries since the newest line."""
     missing: bool = False
     """The pod is gone, or its log is not for this user: only what is stored of it is left."""
     done: bool = False
@@ -142,14 +146,23 @@ class _Reader:
             state.missing = True
             for line in self._missing(pod, error):
                 yield line
-        except (Interrupted, NoCluster, Refused):
+        except (Interrupted, NoCluster, Refused) as error:
             # A container that is being created has no log yet; a connection that broke is made again.
-            return
+            state.failed += 1
+            if state.failed == _TRIES:
+                yield LogLine(f"the log of pod {pod} cannot be read{'' if self._gives_up(ended) else ' now'}: {error}")
+            if state.failed < _TRIES or not self._gives_up(ended):
+                return
+            state.missing = True
         if self.follow and not self._is_over(pod):
             return  # Of a log that is stored already the rest is still to come.
         state.done = True
         for line in await self._stored(pod, state):
             yield line
+
+    def _gives_up(self, ended: bool) -> bool:
+        """Whether nothing is to be expected of a pod whose node does not answer: who follows waits for the end of one that runs."""
+        return ended or not self.follow
 
     async def _from_pod(self, pod: str, state: _Read) -> AsyncGenerator[LogLine, None]:
         query = {"container": TRAINER, "timestamps": "true", **({"follow": "true"} if self.follow else {})}
@@ -172,6 +185,7 @@ class _Reader:
                 state.lines += 1
                 state.at_time = state.at_time + 1 if time == state.time else 1
                 state.time = time
+                state.failed = 0
                 state.newest.append(printable(text))
                 yield LogLine(state.newest[-1], pod, time)
 

@@ -159,6 +159,52 @@ def test_the_log_that_is_stored_in_a_bucket_is_shown_where_the_pod_has_none(
     assert (follow(tail=1)[1:], follow(tail=0)[1:]) == ([("one", "saved")], [])
 
 
+NODE_AWAY = status(500, "InternalError", "dial tcp 10.0.0.7:10250: no route to host")
+CREATED = status(400, "BadRequest", 'container "trainer" in pod "one" is waiting to start: ContainerCreating')
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("follows", [True, False])
+@pytest.mark.parametrize("answer", [NODE_AWAY, CREATED])
+def test_of_an_ended_pod_whose_node_does_not_answer_the_stored_log_is_taken(
+    api_server: FakeApi, follows: bool, answer: Any
+) -> None:
+    uri = "pvc://job/logs/one.log"
+    attempt = {"number": 1, "pod": "one", "endTime": "2026-11-28T10:00:00Z", "log": uri}
+    api_server.job("job", phase="Succeeded", attempts=[attempt])
+    api_server.pod("one", "Succeeded", ENDED)
+    api_server.answers["GET", f"{PODS}/one/log"] = lambda _: answer
+
+    (_, why), *rest = follow(follow=follows)
+
+    assert why.startswith("the log of pod one cannot be read: ")
+    assert why.endswith(answer[1]["message"])
+    assert rest == [("", f"its log is stored at {uri}")]
+
+
+@pytest.mark.timeout(60)
+def test_of_a_pod_that_runs_on_a_node_that_does_not_answer_it_says_so_once_and_waits(api_server: FakeApi) -> None:
+    api_server.job("job", phase="Running", attempts=[{"number": 1, "pod": "one"}])
+    api_server.pod("one", "Running", RUNNING)
+    tries = 0
+
+    def back_at_last(_: Request) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 12:
+            return NODE_AWAY
+        api_server.job("job", phase="Succeeded", attempts=[{"number": 1, "pod": "one"}])
+        api_server.pod("one", "Succeeded", ENDED)
+        return iter([b"2026-11-28T10:00:01Z trained\n"])
+
+    api_server.answers["GET", f"{PODS}/one/log"] = back_at_last
+
+    (_, why), *rest = follow(follow=True)
+
+    assert why.startswith("the log of pod one cannot be read now: ")
+    assert rest == [("one", "trained")]
+
+
 def test_of_a_pod_that_goes_while_its_log_is_read_the_rest_is_that_which_is_stored(
     api_server: FakeApi, s3_server: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
