@@ -188,7 +188,9 @@ def _verify_checkpoint(artifact: Artifact, files: Files) -> None:
     wrong = [name for name, entry in listed.items() if name not in files or _sha256(files[name]) != entry["sha256"]]
     wrong += sorted({*files} - {*listed, MANIFEST})
     if wrong:
-        raise NotVerified(f"files in the copy of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}")
+        raise NotVerified(
+            f"files in the copy of {artifact.uri} are not those that the trainer wrote: {', '.join(wrong)}"
+        )
 
 
 def _files_of(artifact: Artifact, copy: Path) -> Files:

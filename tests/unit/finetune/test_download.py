@@ -209,7 +209,7 @@ def test_a_manifest_that_somebody_made_up_is_not_believed(bucket: S3, written: P
     bucket.write("download/manifest.json", json.dumps(text).encode())
     known = job(checkpoints=[{"step": 5, "uri": uri, "digest": sealed.digest}])
 
-    with pytest.raises(NotVerified, match="the manifest of"):
+    with pytest.raises(NotVerified, match="the manifest in the copy of"):
         download(known, artifact_of(known, "5"), tmp_path / "checkpoint")
 
 
