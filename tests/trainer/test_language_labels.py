@@ -268,6 +268,17 @@ def test_every_batch_can_be_padded_to_max_length(tmp_path: Path, truncation: boo
     assert (batch["input_ids"].shape, batch["labels"].shape) == ((2, 10), (2, 4))
 
 
+@pytest.mark.parametrize("end", [END, f" {END}"])
+def test_a_text_and_a_target_with_their_own_end_have_no_second_one(tmp_path: Path, end: str) -> None:
+    rows = [{"text": f"the sky{mark}", "target": f"blue{mark}"} for mark in ("", end)]
+
+    data = prepare(seq2seq, inputs(tmp_path, "seq2seq", save_t5(tmp_path / "t5"), rows))
+
+    for column in ("input_ids", "attention_mask", "labels"):
+        assert data.train.dataset[column][0] == data.train.dataset[column][1]
+    assert data.train.lengths[0] == data.train.lengths[1]
+
+
 def test_texts_may_be_fields_of_a_column(tmp_path: Path) -> None:
     rows = [{"translation": {"en": "the sky", "colour": "blue"}}]
     columns = {"text": "translation.en", "target": "translation.colour"}

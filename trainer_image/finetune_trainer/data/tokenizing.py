@@ -114,6 +114,18 @@ def encode_texts(
     return encoded
 
 
+def with_single_ends(encoded: Batch, tokenizer: Tokenizer) -> Batch:
+    """Without the second beginning and end of texts that were written with their own."""
+    ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id}
+    for index, tokens in enumerate(encoded["input_ids"]):
+        start = int(len(tokens) > 1 and tokens[0] == tokens[1] and tokens[0] in ends)
+        stop = len(tokens) - int(len(tokens) > start + 1 and tokens[-1] == tokens[-2] and tokens[-1] in ends)
+        if stop - start < len(tokens):
+            for values in encoded.values():
+                values[index] = values[index][start:stop]
+    return encoded
+
+
 def cutting(settings: Preprocessing, longest: int | None) -> dict[str, Any]:
     """Arguments for a tokenizer that cut what is longer than `longest` tokens, where that is wanted."""
     return {"truncation": True, "max_length": longest} if settings.truncation and longest else {"truncation": False}

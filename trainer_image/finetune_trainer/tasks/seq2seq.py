@@ -24,6 +24,7 @@ from finetune_trainer.data.tokenizing import (
     encode_texts,
     longest_sequence,
     padding_multiple,
+    with_single_ends,
 )
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.scoring import Scoring
@@ -130,15 +131,17 @@ def _split(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None
                     raise data_error(
                         Reason.EMPTY_TEXT, f"column '{column}' is empty in {rows.name_row(index)}", "drop the row"
                     )
-        encoded = encode_texts(tokenizer, {"text": [prefix + text for text in batch[used["text"]]]}, cut)
-        targets = encode_texts(tokenizer, {"text_target": batch[used["target"]]}, cut_target)["input_ids"]
+        texts = {"text": [prefix + text for text in batch[used["text"]]]}
+        encoded = with_single_ends(encode_texts(tokenizer, texts, cut), tokenizer)
+        written = encode_texts(tokenizer, {"text_target": batch[used["target"]]}, cut_target)
+        targets = with_single_ends(written, tokenizer)["input_ids"]
         return {**encoded, "labels": targets, _TARGET_LENGTH: [len(target) for target in targets]}
 
     def finish(examples: Examples) -> Examples:
         check_lengths(rows, examples.dataset[_TARGET_LENGTH][:], most, "maxTargetLength", "the target in ")
         return replace(examples, dataset=examples.dataset.remove_columns(_TARGET_LENGTH))
 
-    made_by = (used, prefix, cut, cut_target, inputs.pretrained.revision)
+    made_by = (used, prefix, cut, cut_target, inputs.pretrained.revision, "one beginning and end")
     return Split(rows, list(used.values()), encode, made_by, finish)
 
 
