@@ -66,15 +66,21 @@ def _texts(rows: Rows, columns: Sequence[str], compared: int) -> Iterator[Any]:
 
 def _written(values: Any, compared: int) -> Any:
     """A column as text; None where it is of another kind."""
+    if isinstance(values.type, pa.BaseExtensionType):  # JSON, as which chats are kept whose turns have different keys
+        values = values.storage
     kind = values.type
     if _is_text(kind):
         return values.cast(pa.large_string())
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         if _is_text(kind.value_type):
             return pc.binary_join(values.cast(pa.large_list(pa.large_string())), _BETWEEN)
-        if pa.types.is_struct(kind.value_type) and compared <= _MOST_CHATS:
+        if _is_turn(kind.value_type) and compared <= _MOST_CHATS:
             return pa.array(map(str, values.to_pylist()), pa.large_string())
     return None
+
+
+def _is_turn(kind: Any) -> bool:
+    return pa.types.is_struct(kind) or isinstance(kind, pa.BaseExtensionType)
 
 
 def _is_text(kind: Any) -> bool:

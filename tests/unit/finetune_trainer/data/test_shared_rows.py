@@ -46,6 +46,16 @@ def test_rows_that_are_in_both_are_counted_and_the_first_is_named(values: list[A
     )
 
 
+@pytest.mark.parametrize("feature", [datasets.List(datasets.Json()), datasets.Json()])
+def test_chats_that_are_kept_as_json_are_found(feature: Any) -> None:
+    def kept(split: str, *answers: str) -> Rows:
+        features = datasets.Features({"text": feature})
+        dataset = datasets.Dataset.from_dict({"text": [chat(answer) for answer in answers]}, features)
+        return Rows(dataset, np.arange(1, len(answers) + 1), np.full(len(answers), split, object), split)
+
+    assert "1 of 2 rows" in told(kept("train", "a", "b"), kept("test", "x", "b"), "text")[0]
+
+
 def test_all_texts_of_a_row_count_and_whole_numbers_do_not() -> None:
     train = rows("train", text=["a", "b"], pair=["1", "2"], id=[1, 2])
 
