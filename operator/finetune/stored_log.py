@@ -13,11 +13,17 @@ def rest_of(stored: Sequence[str], shown: Sequence[str]) -> Sequence[str]:
     known = [line for line in shown if line in there]
     if not known:
         return stored
-    places = [place for place, line in enumerate(stored) if line == known[-1]]
-    return stored[max(places, key=lambda place: _alike(stored, place, known)) + 1 :]
+    best, most = len(stored), 0
+    for place in range(len(stored)):
+        alike = _alike(stored, place, known)
+        if alike > most:
+            best, most = place, alike
+        if most == len(known):  # as soon as in a log that says the same line a hundred thousand times
+            break
+    return stored[best + 1 :]
 
 
 def _alike(stored: Sequence[str], place: int, known: Sequence[str]) -> int:
     """How many lines, back from this one, are the newest that were shown."""
-    pairs = zip(reversed(stored[: place + 1]), reversed(known), strict=False)
-    return next((count for count, (one, other) in enumerate(pairs) if one != other), min(place + 1, len(known)))
+    most = min(place + 1, len(known))
+    return next((count for count in range(most) if stored[place - count] != known[-1 - count]), most)

@@ -27,6 +27,7 @@ from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.load_rows import load_rows
+from finetune_trainer.data.readers import csv_rows
 from finetune_trainer.data.rows import Rows
 
 Read = Callable[..., Rows]
@@ -196,6 +197,12 @@ def test_a_header_among_the_rows_is_no_row(read: Read, name: str) -> None:
     assert found.message == (
         f"{name}, line 5: it names the columns again (text, label), as where files were joined of which each has a header"
     )
+
+
+def test_blank_lines_before_the_rows_may_be_any_number(read: Read, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_rows, "CHARACTERS_AT_ONCE", 20)
+
+    assert read({"a.csv": "text,label\n" + "\n" * 50 + "a,x\nb,y\n"}).dataset[:] == READ
 
 
 def test_the_name_of_the_only_column_may_be_one_of_its_texts(read: Read) -> None:

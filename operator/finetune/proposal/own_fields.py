@@ -42,7 +42,8 @@ def _settle_metrics(spec: JsonObject, own: JsonObject) -> None:
     evaluation = spec.get("evaluation")
     if not isinstance(evaluation, dict):
         return
-    if metrics is not None and best is None and evaluation.get("bestMetric") not in ("loss", *metrics):
+    # What is no list is refused by its field.
+    if isinstance(metrics, list | tuple) and best is None and evaluation.get("bestMetric") not in ("loss", *metrics):
         evaluation.pop("bestMetric", None)
     proposed = evaluation.get("metrics")
     if best not in (None, "loss") and "metrics" not in own and proposed and best not in proposed:

@@ -145,6 +145,12 @@ def test_what_is_proposed_and_does_not_go_with_ones_own_fields_is_left_out(
     assert find_problems(manifest, "", None, Namespace("default", None)) == []
 
 
+@pytest.mark.parametrize("metrics", [5, "f1", {"f1": True}])
+def test_metrics_that_are_no_list_are_refused_by_their_field(frame: pd.DataFrame, tmp_path: Path, metrics: Any) -> None:
+    with pytest.raises(Refused, match=r"evaluation\.metrics"):
+        FineTuneJob.from_frame(frame, name="stars", to=tmp_path, evaluation={"metrics": metrics})
+
+
 def test_fewer_rows_are_rows_of_the_same_split(frame: pd.DataFrame, tmp_path: Path) -> None:
     rows = {"train": {"samples": 8}, "evaluation": {"samples": 2}}
 

@@ -231,3 +231,23 @@ def test_a_log_that_is_stored_on_a_claim_is_named(api_server: FakeApi) -> None:
     api_server.answers["GET", f"{PODS}/one/log"] = lambda _: status(404, "NotFound", "no pod")
 
     assert follow() == [("", "pod one is gone"), ("", "its log is stored at pvc://job/logs/one.log")]
+
+
+def test_the_place_is_found_soon_in_a_log_that_says_one_line_again_and_again() -> None:
+    compared = 0
+
+    class Line(str):
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        def __ne__(self, other: object) -> bool:
+            return not self == other
+
+    stored = [Line("waiting")] * 5000
+
+    assert len(rest_of(stored, [Line("waiting")] * 100)) == 4900
+    assert compared < 20_000

@@ -257,7 +257,8 @@ def _id(
         raise data_error(
             Reason.NOT_LABELLED,
             f"{where} has {value}, by which losses leave out what has no label",
-            "give each word a tag, also where it is of no entity (O); which of its tokens are learnt is decided here",
+            "drop rows without a label; where words have tags, give each one, also where it is of no entity (O): which of its "
+            "tokens are learnt is decided here",
         )
     raise data_error(
         Reason.UNKNOWN_LABEL,

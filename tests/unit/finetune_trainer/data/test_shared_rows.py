@@ -89,3 +89,35 @@ def test_columns_that_are_in_one_split_or_hold_no_text_are_passed_over() -> None
 
     assert "1 of 1 rows" in told(train, rows("test", text=["a"], none=[None]), "text", "system", "none")[0]
     assert told(train, rows("test", none=[None]), "system", "none") == []
+
+
+@pytest.mark.parametrize("messages", [chat("a"), {"role": ["user", "assistant"], "content": ["why?", "a"]}])
+def test_of_chats_that_are_not_compared_their_system_turns_are_not_either(
+    messages: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_rows, "_MOST_CHATS", 2)
+    train = rows("train", messages=[messages] * 3, system=["Be kind."] * 3)
+    evaluation = rows("test", messages=[chat("b")] if isinstance(messages, list) else [messages], system=["Be kind."])
+    assert told(train, evaluation, "messages", "system") == []
+
+
+def test_chats_that_are_kept_as_structures_of_lists_are_compared() -> None:
+    def turns(answer: str) -> dict[str, list[str]]:
+        return {"role": ["user", "assistant"], "content": ["why?", answer]}
+
+    train = rows("train", messages=[turns("a"), turns("b")], system=["Be kind."] * 2)
+    assert told(train, rows("test", messages=[turns("c")], system=["Be kind."]), "messages", "system") == []
+    [message] = told(train, rows("test", messages=[turns("b")], system=["Be kind."]), "messages", "system")
+    assert message.startswith("RowsInBoth: 1 of 1 rows")
+
+
+def test_texts_are_compared_in_the_chunks_in_which_they_lie() -> None:
+    """All of a batch in one array could be more than its offsets count: 2 GiB."""
+    train = rows("train", text=["a", "b"])
+    chunked = datasets.concatenate_datasets([rows("test", text=[text]).dataset for text in ("x", "b")])
+    evaluation = Rows(chunked, np.arange(1, 3), np.full(2, "test", object), "test")
+
+    [message] = told(train, evaluation, "text")
+
+    assert message.startswith("RowsInBoth: 1 of 2 rows")
+    assert "the first is row 2 of split 'test'" in message

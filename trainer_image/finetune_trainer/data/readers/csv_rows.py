@@ -288,7 +288,7 @@ def _chunks(layout: _Layout, swallowed: _Swallowed | None = None) -> Iterator[_C
                     chunk.lines.append(start)
                 lines.row.clear()
                 start = reader.line_num + 1
-                if len(chunk.rows) >= ROWS_AT_ONCE or lines.characters > CHARACTERS_AT_ONCE:
+                if len(chunk.rows) >= ROWS_AT_ONCE or (chunk.rows and lines.characters > CHARACTERS_AT_ONCE):
                     yield chunk
                     chunk, lines.characters = _Chunk([], []), 0
         except csv.Error as error:
@@ -302,7 +302,7 @@ def _header_again(layout: _Layout, line: int) -> TrainerError:
         Reason.DATASET_UNREADABLE,
         f"{layout.file.name}, line {line}: it names the columns again ({listed(layout.names)}), as where files were joined "
         "of which each has a header",
-        "drop each such line but the first",
+        "drop each such line but the first; if the first is a row, too, write names of columns above it",
     )
 
 
