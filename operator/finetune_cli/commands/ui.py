@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from finetune.errors import FineTuneError
-from finetune_cli.options import Context, Kubeconfig, Namespace
-from finetune_cli.output import say
+from finetune_cli.options import Context, Kubeconfig, Namespace, Output
+from finetune_cli.output import say, write
 
 
 def ui(
@@ -18,6 +18,7 @@ def ui(
     namespace: Namespace = None,
     context: Context = None,
     kubeconfig: Kubeconfig = None,
+    output: Output = None,
 ) -> None:
     """Show jobs and curves in a browser. With the rights of your kubeconfig; Ctrl-C ends it."""
     # Only this command needs a server.
@@ -28,7 +29,7 @@ def ui(
         try:
             async with serve_on_loopback(app, port) as address:
                 place = f"{address}/?token={guard.token}"
-                say(f"The page is at {place}")
+                say(f"The page is at {place}") if output is None else write(output, {"url": place})
                 if browser:
                     await asyncio.to_thread(webbrowser.open, place)
                 await asyncio.Event().wait()
