@@ -205,6 +205,12 @@ def test_blank_lines_before_the_rows_may_be_any_number(read: Read, monkeypatch: 
     assert read({"a.csv": "text,label\n" + "\n" * 50 + "a,x\nb,y\n"}).dataset[:] == READ
 
 
+@pytest.mark.parametrize("above", [",\n,\n", " \n", " ,\n", '"",\n'])
+def test_lines_without_a_name_above_the_header_are_passed_over(read: Read, above: str) -> None:
+    """As spreadsheets write empty rows."""
+    assert read({"a.csv": f"{above}text,label\na,x\nb,y\n"}).dataset[:] == READ
+
+
 def test_the_name_of_the_only_column_may_be_one_of_its_texts(read: Read) -> None:
     assert read({"a.csv": "text\na\ntext\n"}, ("text",)).dataset["text"][:] == ["a", "text"]
 

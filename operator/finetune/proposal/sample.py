@@ -148,7 +148,7 @@ def _encoding(path: Path) -> str:
 def _csv(text: IO[str], path: Path, usual: str = ",") -> Iterator[dict[str, Any]]:
     first = next((line for line in text if line.strip() and not is_for_excel(line)), "")
     reader = csv.reader(chain([first], text), delimiter=separator_of(first, usual))
-    header = next(reader, [])
+    header = next((fields for fields in reader if any(map(str.strip, fields))), [])
     for fields in reader:
         if fields:
             yield {name: _value(field) for name, field in zip(header, fields, strict=False)}

@@ -406,6 +406,7 @@ def test_each_format_is_read(tmp_path: Path, name: str, content: str) -> None:
         ("text\tlabel\r\none\t1\r\n", "utf-16"),
         ("\n \ntext;label\none;1\n", "utf-8"),
         ("sep=;\r\ntext;label\r\none;1\r\n", "utf-8-sig"),
+        (";\r\n;\r\ntext;label\r\none;1\r\n", "utf-8"),
     ],
 )
 def test_csv_is_read_as_spreadsheets_write_it(tmp_path: Path, content: str, encoding: str) -> None:

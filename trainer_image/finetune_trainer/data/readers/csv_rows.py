@@ -158,7 +158,7 @@ def _scan(file: DataFile, separator: str, texts: frozenset[str]) -> _Scan:
 def _layout(file: DataFile, separator: str, quoted: bool) -> _Layout:
     with text_of(file) as text:
         try:
-            header = next((fields for fields in _reader(_Lines(text), separator, quoted) if any(fields)), None)
+            header = next((fields for fields in _reader(_Lines(text), separator, quoted) if _has_names(fields)), None)
         except csv.Error as error:
             raise _torn(file, 1, error) from error
     if header is None:
@@ -276,7 +276,7 @@ def _chunks(layout: _Layout, swallowed: _Swallowed | None = None) -> Iterator[_C
         try:
             for fields in reader:
                 if header or _is_blank(lines.row):
-                    header = header and _is_blank(lines.row)
+                    header = header and not _has_names(fields)
                 else:
                     if len(fields) != width:
                         raise _ragged(layout, start, fields)
@@ -304,6 +304,11 @@ def _header_again(layout: _Layout, line: int) -> TrainerError:
         "of which each has a header",
         "drop each such line but the first; if the first is a row, too, write names of columns above it",
     )
+
+
+def _has_names(fields: list[str]) -> bool:
+    """Whether a row may be the header: spreadsheets write rows of which each field is empty above it."""
+    return any(map(str.strip, fields))
 
 
 def _is_blank(lines: list[str]) -> bool:
