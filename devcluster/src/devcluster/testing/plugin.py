@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(trylast=True)  # pytest's own hook is there then, and goes on to make the end of a thread a warning
 def pytest_configure() -> None:
     threads.note_ends()
+    threads.let_them_make_loggers()
 
 
 @pytest.hookimpl(tryfirst=True)

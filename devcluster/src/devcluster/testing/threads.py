@@ -1,6 +1,8 @@
-"""Threads beside a test. Where an exception ends one, nobody waits for what it would have done."""
+"""Threads beside a test. Where an exception ends one, nobody waits for what it would have done; and one may log at any time."""
 
+import logging
 import threading
+from typing import Any
 
 _ended_by: list[BaseException] = []
 
@@ -26,3 +28,15 @@ def raise_end() -> None:
     """Raise AssertionError if an exception has ended a thread since `forget_ends`."""
     for error in _ended_by:
         raise AssertionError(f"an exception ended a thread beside the test: {error!r}") from error
+
+
+class _Loggers(dict[str, Any]):
+    """Loggers by their names."""
+
+    def values(self) -> Any:
+        return list(super().values())
+
+
+def let_them_make_loggers() -> None:
+    """Pytest looks through all loggers as each phase of a test begins, and a thread may make one meanwhile."""
+    logging.root.manager.loggerDict = _Loggers(logging.root.manager.loggerDict)

@@ -1,3 +1,4 @@
+import logging
 import threading
 from collections.abc import Iterator
 
@@ -37,3 +38,14 @@ def test_what_ended_a_thread_of_one_test_is_nothing_to_the_next(untold: None) ->
     threads.forget_ends()
 
     threads.raise_end()
+
+
+def test_a_logger_that_a_thread_makes_while_all_are_looked_through_disturbs_nobody() -> None:
+    loggers = logging.root.manager.loggerDict
+    logging.getLogger("tests.there.already")
+
+    for number, _ in enumerate(loggers.values()):
+        if number == 0:
+            logging.getLogger("tests.made.meanwhile")
+
+    assert {"tests.there.already", "tests.made.meanwhile"} <= loggers.keys()
