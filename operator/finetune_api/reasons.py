@@ -29,7 +29,7 @@ class Reason(StrEnum):
     ARGUMENT_OWNED = "ArgumentOwned", "A field of training.arguments follows from other fields of the spec.", "Set the field that the message names instead."
     BAD_CONFIGURATION = "BadConfiguration", "The settings cannot be used as they are.", "Change the field that the message names."
     BITS_AND_BYTES_NOT_INSTALLED = "BitsAndBytesNotInstalled", "Quantization needs bitsandbytes, which the image lacks.", "Build the image with EXTRAS=trainer,qlora, or leave training.lora.quantization out."
-    CONFIG_CHANGED = "ConfigChanged", "The run's ConfigMap holds other settings than those of the FineTuneJob.", "Find out who replaced the ConfigMap, delete it (the operator makes it again), and create the job again if it has failed."
+    CONFIG_CHANGED = "ConfigChanged", "The run.yaml of a pod, or an object of the job, holds something else than the FineTuneJob asks for.", "Find out who changed it; delete the object that the message names (the operator makes it again), and create the job again if it has failed."
     INVALID_PROFILE = "InvalidProfile", "This operator cannot read the job's FineTuneProfile, or it has too much in its defaults.", "Correct the profile, or upgrade the operator."
     INVALID_SPEC = "InvalidSpec", "This operator cannot read the spec.", "Create the job again with a spec that `kubectl explain` describes, or upgrade the operator."
     KERAS_NOT_INSTALLED = "KerasNotInstalled", "The engine needs Keras, which the image lacks.", "Build the image with EXTRAS=trainer,keras, or use another engine."

@@ -41,7 +41,7 @@ ENV_CA_CERT = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 ENV_TOKEN = "KUBEFLOW_TRAINER_SERVER_TOKEN"  # noqa: S105 the name of a variable
 """Stock transformers reports by these three, so a user's own image does with no code of ours. The last two are paths."""
 ENV_CONFIG_DIGEST = "FINETUNE_CONFIG_DIGEST"
-"""`sha256:…` of run.yaml, from the Job's template, which nobody can change: whoever may edit ConfigMaps decides nothing."""
+"""`sha256:…` of run.yaml, from the Job's template, which nobody can change: whoever may edit pods decides nothing."""
 ENV_SECRETS = "FINETUNE_SECRETS"
 """Folder with one folder for each secretRef of the manifest, `model/`, `dataset/`, `output/` and `tracking/`: a file for each key."""
 ENV_SECRET_PATHS = "FINETUNE_SECRET_PATHS"  # noqa: S105

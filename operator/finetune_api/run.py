@@ -1,4 +1,4 @@
-"""`run.yaml`, the only file that the trainer reads: in a cluster from a ConfigMap, on a laptop from the user."""
+"""`run.yaml`, the only file that the trainer reads: in a cluster from an annotation of the pod, on a laptop from the user."""
 
 import hashlib
 import json

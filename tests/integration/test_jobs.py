@@ -181,7 +181,7 @@ def test_deleting_a_job_deletes_its_children_and_keeps_the_claim_if_asked_to(bat
         batch.space.kubectl("delete", "ftj", name)
 
     def children() -> list[str]:
-        kinds = "jobs,pods,configmaps"
+        kinds = "jobs,pods"
         selector = "finetune.dev/job-name in (good, no-such-column)"
         return sorted(f"{each['kind']}/{each['metadata']['name']}" for each in batch.space.list(kinds, selector))
 

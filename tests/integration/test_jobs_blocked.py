@@ -34,11 +34,12 @@ def test_a_job_that_a_quota_refuses_is_made_once_another_has_gone(
     crowded.until("first", lambda status: status.get("phase") == "Suspended", "its Job")
     crowded.apply(finetunejob("second", suspend=True))
     blocked = crowded.until("second", lambda status: "exceeded quota" in status.get("message", ""), "a reason")
-    crowded.kubectl("delete", "configmap", "second-run")
+    (claim,) = crowded.list("pvc", "finetune.dev/job-name=second")
+    crowded.kubectl("delete", "pvc", claim["metadata"]["name"])
 
     crowded.kubectl("delete", "ftj", "first")
     made = crowded.until("second", lambda status: status.get("phase") == "Suspended", "its Job")
-    wait_for(lambda: crowded.get("configmap", "second-run"), bool, "the ConfigMap to be made again")
+    wait_for(lambda: crowded.get("pvc", claim["metadata"]["name"]), bool, "the claim to be made again")
 
     assert (blocked["phase"], reason_of(blocked)) == ("Pending", "CreateForbidden")
     assert reason_of(made) == "Suspended"

@@ -151,5 +151,5 @@ def test_deleting_a_job_deletes_its_preflight(jobs: Space) -> None:
     jobs.end_of("wrong-for-gpu")
     jobs.kubectl("delete", "ftj", "wrong-for-gpu")
 
-    left = lambda: jobs.list("jobs,pods,configmaps", "finetune.dev/job-name=wrong-for-gpu")  # noqa: E731
+    left = lambda: jobs.list("jobs,pods", "finetune.dev/job-name=wrong-for-gpu")  # noqa: E731
     wait_for(left, lambda found: not found, "its children to go")

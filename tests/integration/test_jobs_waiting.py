@@ -97,18 +97,18 @@ def test_a_job_whose_second_pod_finds_no_room_says_so(space: Space) -> None:
 def test_an_object_of_the_same_name_is_left_alone_and_named(space: Space) -> None:
     foreign: dict[str, Any] = {
         "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "taken-run"},
-        "data": {"a": "b"},
+        "kind": "Service",
+        "metadata": {"name": "ft-taken"},
+        "spec": {"selector": {"app": "theirs"}, "ports": [{"port": 80}]},
     }
-    space.apply(foreign, finetunejob("taken"))
+    space.apply(foreign, finetunejob("taken", resources={"gpus": 0, "nodes": 2}))
 
-    status = space.until("taken", lambda s: "taken-run" in s.get("message", ""), "a reason")
-    untouched = space.get("configmap", "taken-run")
+    status = space.until("taken", lambda s: "ft-taken" in s.get("message", ""), "a reason")
+    untouched = space.get("service", "ft-taken")
     space.kubectl("delete", "ftj", "taken")
 
     assert (status["phase"], reason_of(status)) == ("Pending", "NameConflict")
-    assert untouched["data"] == {"a": "b"}
+    assert untouched["spec"]["selector"] == {"app": "theirs"}
     assert "ownerReferences" not in untouched["metadata"]
     assert space.get("job", "taken") == {}
 

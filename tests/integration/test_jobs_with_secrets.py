@@ -30,7 +30,7 @@ def test_a_job_writes_to_a_bucket_with_the_keys_of_its_secret_and_shows_them_to_
     status = space.end_of("bucket")
     selector = "--selector=finetune.dev/job-name=bucket"
     shown = [
-        space.kubectl("get", "ftj,jobs,pods,configmaps,pvc,services", selector, "-o", "yaml"),
+        space.kubectl("get", "ftj,jobs,pods,pvc,services", selector, "-o", "yaml"),
         space.kubectl("get", "ftj", "bucket", "-o", "yaml"),
         space.kubectl("get", "events", "-o", "yaml"),
         space.kubectl("logs", selector, "--tail=-1"),

@@ -82,13 +82,12 @@ def test_no_pod_of_the_second_run_is_there_before_the_last_of_the_first_has_ende
 
 
 def test_of_the_first_run_only_what_it_saved_is_left(runs: Runs, space: Space) -> None:
-    kinds = ("job", "configmap", "persistentvolumeclaim")
+    kinds = ("job", "persistentvolumeclaim")
     left = {kind: space.list(kind, SELECTOR) for kind in kinds}
 
     runs_left = {kind: [each["metadata"]["labels"]["finetune.dev/run"] for each in left[kind]] for kind in kinds}
     assert runs_left == {
         "job": ["2"],
-        "configmap": ["2"],
         "persistentvolumeclaim": ["1"],
     }
 
@@ -96,7 +95,7 @@ def test_of_the_first_run_only_what_it_saved_is_left(runs: Runs, space: Space) -
 @pytest.mark.slow
 def test_nothing_else_runs_it_again(runs: Runs, space: Space, operator_process: OperatorProcess) -> None:
     space.kubectl("label", "ftj", NAME, "team=a")
-    space.kubectl("delete", "jobs,pods,configmaps", "-l", SELECTOR)
+    space.kubectl("delete", "jobs,pods", "-l", SELECTOR)
     space.patch(NAME, {"runPolicy": {"backoffLimit": 1}})
     operator_process.end()
     operator_process.start()

@@ -1,4 +1,4 @@
-"""Whoever may create Jobs, ConfigMaps, claims or policies beside a FineTuneJob decides nothing about it: not by names, labels or owners."""
+"""Whoever may create Jobs, Services, claims or policies beside a FineTuneJob decides nothing about it: not by names, labels or owners."""
 
 import json
 from typing import Any
@@ -44,7 +44,6 @@ def squatted(kind: str, owner: dict[str, Any]) -> dict[str, Any]:
             names.job,
             {"spec": {"template": {"metadata": {"labels": metadata["labels"]}, "spec": pod}}},
         ),
-        "ConfigMap": ("v1", names.config_map, {"data": {"run.yaml": "{}"}}),
         "NetworkPolicy": (
             "networking.k8s.io/v1",
             names.job,
@@ -68,8 +67,8 @@ def squatted(kind: str, owner: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": version, "kind": kind, "metadata": {"name": child, **metadata, **proof}, **content}
 
 
-KINDS = ("Job", "ConfigMap", "NetworkPolicy", "Service", "PersistentVolumeClaim")
-MADE_ANEW = ("ConfigMap", "NetworkPolicy", "Service")
+KINDS = ("Job", "NetworkPolicy", "Service", "PersistentVolumeClaim")
+MADE_ANEW = ("NetworkPolicy", "Service")
 """Of what says that it is ours and holds nothing of anybody's."""
 NAMED = ("Job", "PersistentVolumeClaim")
 

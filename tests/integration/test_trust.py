@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from tests.integration.fixtures import Space, finetunejob
@@ -13,13 +14,16 @@ from devcluster.testing.api import wait_for
 def test_a_run_does_not_begin_by_settings_that_somebody_put_in_place_of_its_own(space: Space) -> None:
     space.apply(finetunejob("swapped", suspend=True))
     space.until("swapped", lambda s: s.get("phase") == "Suspended", "suspended")
-    live = space.get("configmap", "swapped-run")
-    refused = space.kubectl("patch", "configmap", "swapped-run", "-p", '{"data":{"run.yaml":"{}"}}', check=False)
-    settings = json.loads(live["data"]["run.yaml"])
+    template = space.get("job", "swapped")["spec"]["template"]
+    settings = json.loads(template["metadata"]["annotations"]["finetune.dev/run.yaml"])
     settings["model"]["source"] = "file:///somewhere/else"
-    planted = {**live, "metadata": {name: live["metadata"][name] for name in ("name", "labels", "ownerReferences")}}
-    space.kubectl("delete", "configmap", "swapped-run")
-    space.apply({**planted, "data": {"run.yaml": json.dumps(settings)}})
+    # Kubernetes lets annotations change, for queues, as long as a Job is suspended, and of the rest nothing.
+    annotations = {"finetune.dev/run.yaml": json.dumps(settings)}
+    space.kubectl("patch", "job", "swapped", "-p", _template({"metadata": {"annotations": annotations}}))
+    trainer = {"name": "trainer", "env": [{"name": "FINETUNE_CONFIG_DIGEST", "value": "sha256:0"}]}
+    refused = space.kubectl(
+        "patch", "job", "swapped", "-p", _template({"spec": {"containers": [trainer]}}), check=False
+    )
 
     space.kubectl("patch", "ftj", "swapped", "--type=merge", "-p", '{"spec":{"suspend":false}}')
     status = space.end_of("swapped")
@@ -30,6 +34,10 @@ def test_a_run_does_not_begin_by_settings_that_somebody_put_in_place_of_its_own(
     assert len(status["attempts"]) == 1
 
 
+def _template(changes: dict[str, Any]) -> str:
+    return json.dumps({"spec": {"template": changes}})
+
+
 def test_the_pods_of_a_run_have_a_secret_and_a_network_policy_that_go_with_it(space: Space) -> None:
     resources = {"gpus": 0, "nodes": 2}
     space.apply(finetunejob("proven", suspend=True, resources=resources, output={"uri": "s3://bucket/proven"}))
@@ -38,7 +46,7 @@ def test_the_pods_of_a_run_have_a_secret_and_a_network_policy_that_go_with_it(sp
 
     (policy,), (secret,) = space.list("networkpolicies", selector), space.list("secrets", selector)
     value = base64.b64decode(secret["data"]["secret"]).decode()
-    shown = [space.kubectl("get", "ftj,jobs,configmaps,services", f"--selector={selector}", "-o", "yaml")]
+    shown = [space.kubectl("get", "ftj,jobs,services", f"--selector={selector}", "-o", "yaml")]
     shown += [space.kubectl("get", "ftj", "proven", "-o", "yaml"), space.kubectl("get", "events", "-o", "yaml")]
     job = space.get("job", "proven")
     space.kubectl("delete", "ftj", "proven")

@@ -18,7 +18,7 @@ from finetune.local import plan_run, train
 from finetune.manifest import Manifest, to_yaml
 from finetune_api.report import ENV_TERMINATION_LOG, FinalReport
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.manifests.config_map import build_config_map
+from finetune_operator.manifests.run_file import run_config, run_file
 
 pytestmark = pytest.mark.slow
 
@@ -43,10 +43,10 @@ def spec(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> dict[s
 
 
 def in_a_pod(spec: dict[str, Any], folder: Path) -> FinalReport:
-    """What the trainer ends with by the run.yaml of the operator's ConfigMap."""
+    """What the trainer ends with by the run.yaml of the operator."""
     found = parse_finetunejob({**finetunejob(), "spec": spec})
     assert found.spec
-    (folder / "run.yaml").write_text(build_config_map({}, found, found.spec)["data"]["run.yaml"])
+    (folder / "run.yaml").write_text(run_file(run_config(found, found.spec)))
     command = [sys.executable, "-m", "finetune_trainer", "--config", "run.yaml", "--volume", f"files={folder}"]
     subprocess.run(command, cwd=folder, env={**os.environ, ENV_TERMINATION_LOG: str(folder / "final.json")}, check=True)
     return FinalReport.model_validate_json((folder / "final.json").read_bytes())

@@ -88,8 +88,8 @@ def service_name(name: str, run: int = 1) -> str:
     return f"ft-{job_name(name, run)}"
 
 
-def config_map_name(name: str, run: int = 1) -> str:
-    """Name of the ConfigMap that holds `run.yaml`."""
+def run_secret_prefix(name: str, run: int = 1) -> str:
+    """What the name of the Secret of a run begins with, of which the API server makes up the rest."""
     return child_name(_base(name, run), "-run")
 
 
@@ -127,7 +127,8 @@ class ChildNames:
     job: str
     preflight_job: str
     service: str
-    config_map: str
+    run_secret: str
+    """What its name begins with."""
     claim: str
     label: str
     """Value of LABEL_JOB_NAME."""
@@ -142,7 +143,7 @@ def child_names(name: str, uid: str, run: int = 1) -> ChildNames:
         job=job_name(name, run),
         preflight_job=preflight_job_name(name, run),
         service=service_name(name, run),
-        config_map=config_map_name(name, run),
+        run_secret=run_secret_prefix(name, run),
         claim=claim_name(name, uid),
         label=label_value(name),
         event=f"{child_name(name)}.",

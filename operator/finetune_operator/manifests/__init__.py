@@ -8,13 +8,14 @@ from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.manifests.authority import build_authority
 from finetune_operator.manifests.cache import build_cache_claim
-from finetune_operator.manifests.config_map import build_authority, build_config_map, digest_of
 from finetune_operator.manifests.job import build_job
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.network_policy import build_isolation, build_network_policy
 from finetune_operator.manifests.preflight_job import build_preflight_job
 from finetune_operator.manifests.pvc import build_pvc
+from finetune_operator.manifests.run_file import run_config, run_file
 from finetune_operator.manifests.service import build_service
 
 
@@ -26,7 +27,6 @@ class Manifests:
     """This and the next two are shared by all jobs of the namespace, and have no owner."""
     isolation: JsonObject | None
     cache: JsonObject | None
-    config_map: JsonObject
     network_policy: JsonObject | None
     build_preflight: Callable[[], JsonObject]
     """Builds `preflight_job`."""
@@ -55,12 +55,10 @@ def build_children(
         output_bound: Whether the claim of the output is bound to a volume; see `build_preflight_job`.
     """
     metadata = child_metadata(finetunejob)
-    config_map = build_config_map(metadata, finetunejob, spec)
-    digest = digest_of(config_map)
+    text = run_file(run_config(finetunejob, spec))
     return Manifests(
         authority=build_authority(finetunejob.namespace, pod_defaults.ca),
         isolation=build_isolation(finetunejob.namespace, pod_defaults),
-        config_map=config_map,
         network_policy=build_network_policy(metadata, finetunejob, spec, pod_defaults),
         cache=build_cache_claim(finetunejob.namespace, finetunejob.profile),
         pvc=build_pvc(metadata, finetunejob, spec),
@@ -71,8 +69,8 @@ def build_children(
             finetunejob,
             spec,
             pod_defaults,
-            config_digest=digest,
+            run_file=text,
             output_bound=output_bound,
         ),
-        job=build_job(metadata, finetunejob, spec, pod_defaults, config_digest=digest, run_secret=run_secret),
+        job=build_job(metadata, finetunejob, spec, pod_defaults, run_file=text, run_secret=run_secret),
     )

@@ -25,7 +25,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec, Resources
 from finetune_api.well_known import LABEL_INDEX
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.report import report_path
-from finetune_operator.manifests.config_map import CA_FILE
+from finetune_operator.manifests.authority import CA_FILE
 from finetune_operator.manifests.paths import (
     CONFIG_DIR,
     RUN_SECRET_DIR,

@@ -15,7 +15,8 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.names import ANNOTATION_REQUESTED
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.workload import is_of_kueue
-from finetune_operator.manifests.pod import build_pod, training
+from finetune_operator.manifests.pod import Program, build_pod, training
+from finetune_operator.manifests.run_file import ANNOTATION_RUN
 
 
 def build_job(
@@ -24,22 +25,21 @@ def build_job(
     spec: FineTuneJobSpec,
     pod_defaults: PodDefaults,
     *,
-    config_digest: str,
+    run_file: str,
     run_secret: str | None,
 ) -> JsonObject:
     """The Job that trains. Retries, deadlines, preemption and suspension are Kubernetes' own."""
-    pod = build_pod(
-        finetunejob, spec, pod_defaults, training(claims(finetunejob, spec), spec, config_digest, run_secret)
-    )
-    return job_of({"name": finetunejob.names.job, **metadata}, spec, pod)
+    program = training(claims(finetunejob, spec), spec, run_file, run_secret)
+    return job_of({"name": finetunejob.names.job, **metadata}, finetunejob, spec, pod_defaults, program)
 
 
-def job_of(metadata: JsonObject, spec: FineTuneJobSpec, pod: JsonObject) -> JsonObject:
-    """A Job with this metadata that runs `pod`, the spec of a pod, by the policies of `spec`."""
+def job_of(
+    metadata: JsonObject, finetunejob: FineTuneJob, spec: FineTuneJobSpec, pod_defaults: PodDefaults, program: Program
+) -> JsonObject:
+    """A Job with this metadata whose pods run `program`, by the policies of `spec`."""
     wanted = requested(spec)
     # Kueue reads its queue from a label of the Job.
     labels = {**metadata["labels"], **spec.pod.labels}
-    annotations = {"annotations": spec.pod.annotations} if spec.pod.annotations else {}
     # Some annotations it reads from the Job and some, such as those of topology, from the pods.
     of_kueue = {key: value for key, value in spec.pod.annotations.items() if is_of_kueue(key)}
     return {
@@ -51,7 +51,13 @@ def job_of(metadata: JsonObject, spec: FineTuneJobSpec, pod: JsonObject) -> Json
             **wanted,
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _FAILURE_RULES},
-            "template": {"metadata": {"labels": labels, **annotations}, "spec": pod},
+            "template": {
+                "metadata": {
+                    "labels": labels,
+                    "annotations": {**spec.pod.annotations, ANNOTATION_RUN: program.run_file},
+                },
+                "spec": build_pod(finetunejob, spec, pod_defaults, program),
+            },
         },
     }
 

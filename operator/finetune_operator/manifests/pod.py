@@ -12,10 +12,10 @@ from finetune_api.run import TERMINATION_GRACE_SECONDS
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_api.well_known import TRAINER
 from finetune_operator.job.finetunejob import FineTuneJob
-from finetune_operator.job.names import AUTHORITY, ChildNames
+from finetune_operator.job.names import AUTHORITY
 from finetune_operator.job.pod_defaults import PodDefaults
+from finetune_operator.manifests.authority import CA_FILE
 from finetune_operator.manifests.cache import cache_environment, cache_mounts, cache_volumes, own_volume_environment
-from finetune_operator.manifests.config_map import CA_FILE, RUN_FILE
 from finetune_operator.manifests.environment import build_environment
 from finetune_operator.manifests.extra_volumes import extra_mounts, extra_volumes
 from finetune_operator.manifests.network import network_environment, trust_mounts, trust_volumes
@@ -29,6 +29,7 @@ from finetune_operator.manifests.paths import (
     VOLUMES_DIR,
 )
 from finetune_operator.manifests.placement import build_ids, build_placement, build_resources
+from finetune_operator.manifests.run_file import RUN_FILE, digest_of, run_file_source
 from finetune_operator.manifests.secrets import run_secret_mounts, run_secret_volumes, secret_mounts, secret_volumes
 
 TOKEN_SECONDS = 3600
@@ -42,17 +43,17 @@ class Program:
     """Every claim that it mounts, and whether it is written to."""
     resources: JsonObject
     """Requests and limits."""
-    config_digest: str
-    """Of the `run.yaml` that it reads."""
+    run_file: str
+    """The text of `run.yaml`."""
     command: tuple[str, ...] = ()
     """Arguments of the trainer before all others."""
     run_secret: str | None = None
     """Name of the Secret that pods of one run prove to each other."""
 
 
-def training(claims: Mapping[str, bool], spec: FineTuneJobSpec, config_digest: str, run_secret: str | None) -> Program:
+def training(claims: Mapping[str, bool], spec: FineTuneJobSpec, run_file: str, run_secret: str | None) -> Program:
     """The program that trains."""
-    return Program(claims, build_resources(spec), config_digest, run_secret=run_secret)
+    return Program(claims, build_resources(spec), run_file, run_secret=run_secret)
 
 
 def build_pod(
@@ -89,7 +90,7 @@ def build_pod(
             )
         ],
         "volumes": [
-            *_volumes(finetunejob.names, finetunejob.profile.defaults),
+            *_volumes(finetunejob.profile.defaults),
             *_claim_volumes(program.claims),
             *run_volumes,
             *shared_volumes,
@@ -122,7 +123,7 @@ def _environment(
             *own_volume_environment(finetunejob, spec, program.claims),
             *network_environment(settings, reports_url),
         ],
-        config_digest=program.config_digest,
+        config_digest=digest_of(program.run_file),
         secrets=secrets,
         run_secret=bool(program.run_secret),
         private_addresses=pod_defaults.private_addresses,
@@ -174,15 +175,11 @@ def _mounts(claims: Mapping[str, bool]) -> list[JsonObject]:
     ]
 
 
-def _file(config_map: str, key: str) -> JsonObject:
-    return {"configMap": {"name": config_map, "items": [{"key": key, "path": key}]}}
-
-
-def _volumes(names: ChildNames, defaults: Defaults) -> list[JsonObject]:
+def _volumes(defaults: Defaults) -> list[JsonObject]:
     token = {"audience": AUDIENCE, "expirationSeconds": TOKEN_SECONDS, "path": "token"}
-    files = [_file(names.config_map, RUN_FILE), _file(AUTHORITY, CA_FILE)]
+    authority = {"configMap": {"name": AUTHORITY, "items": [{"key": CA_FILE, "path": CA_FILE}]}}
     return [
-        {"name": "config", "projected": {"sources": files}},
+        {"name": "config", "projected": {"sources": [run_file_source(), authority]}},
         {"name": "token", "projected": {"sources": [{"serviceAccountToken": token}]}},
         {"name": "scratch", "emptyDir": _limited(defaults.scratch)},
         {"name": "tmp", "emptyDir": _limited(defaults.tmp)},

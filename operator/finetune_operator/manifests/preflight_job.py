@@ -9,7 +9,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.manifests.job import job_of
-from finetune_operator.manifests.pod import Program, build_pod
+from finetune_operator.manifests.pod import Program
 
 _CPU, _MEMORY = "1", "2Gi"
 """What is asked for at the most: reading and tokenizing needs no more, whatever the training needs."""
@@ -21,7 +21,7 @@ def build_preflight_job(
     spec: FineTuneJobSpec,
     pod_defaults: PodDefaults,
     *,
-    config_digest: str,
+    run_file: str,
     output_bound: bool,
 ) -> JsonObject:
     """The Job, with the policies of the one that trains.
@@ -35,11 +35,15 @@ def build_preflight_job(
     mounted = {
         claim: written for claim, written in claims(finetunejob, spec).items() if claim in sources or output_bound
     }
-    pod = build_pod(
-        finetunejob, given, pod_defaults, Program(mounted, resources, config_digest, ("prepare", "--for-job"))
-    )
+    program = Program(mounted, resources, run_file, ("prepare", "--for-job"))
     labels = {**metadata["labels"], LABEL_COMPONENT: "preflight"}
-    return job_of({**metadata, "name": finetunejob.names.preflight_job, "labels": labels}, given, pod)
+    return job_of(
+        {**metadata, "name": finetunejob.names.preflight_job, "labels": labels},
+        finetunejob,
+        given,
+        pod_defaults,
+        program,
+    )
 
 
 def _resources(spec: FineTuneJobSpec) -> JsonObject:

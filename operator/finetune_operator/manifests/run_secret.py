@@ -21,7 +21,7 @@ def build_run_secret(
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"generateName": f"{finetunejob.names.config_map[:_PREFIX_LENGTH]}-", **metadata},
+        "metadata": {"generateName": f"{finetunejob.names.run_secret[:_PREFIX_LENGTH]}-", **metadata},
         "immutable": True,
         "stringData": {KEY: secret},
     }

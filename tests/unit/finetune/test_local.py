@@ -20,7 +20,7 @@ from finetune.local import LocalResult, LocalRun, estimate, plan_run, train
 from finetune.manifest import Manifest
 from finetune_api.report import ENV_TERMINATION_LOG, FinalReport
 from finetune_operator.job.finetunejob import parse_finetunejob
-from finetune_operator.manifests.config_map import run_config
+from finetune_operator.manifests.run_file import run_config
 
 SPEC: dict[str, Any] = {
     "task": "text-classification",

@@ -18,6 +18,7 @@ from finetune_operator.job.profile import apply_profile
 from finetune_operator.job.proof import job_proof, prove_profile
 from finetune_operator.job.report import Received
 from finetune_operator.manifests import build_children
+from finetune_operator.manifests.run_file import ANNOTATION_RUN
 
 UID = "0f9be1d4-56ac-4d0f-9a3e-5ad1d5e9c001"
 PROOF_KEY = b"the operator's own"
@@ -214,3 +215,8 @@ def children(given: FineTuneJob) -> Any:
     """The manifests of all children."""
     assert given.spec is not None
     return build_children(given, given.spec, POD_DEFAULTS)
+
+
+def run_file_of(job: dict[str, Any]) -> str:
+    """The text of the `run.yaml` that the pods of a Job have."""
+    return str(job["spec"]["template"]["metadata"]["annotations"][ANNOTATION_RUN])

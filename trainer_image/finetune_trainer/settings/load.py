@@ -47,7 +47,7 @@ def _check_digest(content: bytes, digest: str, path: Path) -> None:
     if found != digest:
         raise bad_configuration(
             f"{path} is not the one that this job was created with: its digest is {found}, and that in the Job is {digest}",
-            "somebody replaced the job's ConfigMap: find out who, delete it, and create the FineTuneJob again",
+            "somebody changed the annotation finetune.dev/run.yaml of the pod, or what it mounts: find out who, and create the FineTuneJob again",
             Reason.CONFIG_CHANGED,
         )
 

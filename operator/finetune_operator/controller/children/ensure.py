@@ -23,7 +23,7 @@ from finetune_operator.kube.errors import REFUSED_FOR_GOOD, REFUSED_FOR_NOW, api
 
 
 class Children:
-    """Writes ConfigMaps, Secrets, NetworkPolicies, claims, Services and Jobs. Only Job and authority change after they are made, and little."""
+    """Writes Secrets, NetworkPolicies, claims, Services, Jobs and the authority. Only Job and authority change after they are made, and little."""
 
     def __init__(
         self,

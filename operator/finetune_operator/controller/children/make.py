@@ -16,12 +16,12 @@ from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.ownership import changed, conflict, holds, is_our_claim, is_ours, leaving
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.pod_defaults import PodDefaults
-from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
+from finetune_operator.kube.client import JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
 from finetune_operator.manifests import build_children
 from finetune_operator.manifests.metadata import child_metadata
 from finetune_operator.manifests.run_secret import build_run_secret
 
-_FIXED = {CONFIG_MAPS: ("data",), NETWORK_POLICIES: ("spec",), SERVICES: ("spec",)}
+_FIXED = {NETWORK_POLICIES: ("spec",), SERVICES: ("spec",)}
 """What a child has to hold that is there already: whoever may create such an object could have made it before us."""
 
 
@@ -50,11 +50,11 @@ class Maker:
         in_the_way = await self._shared.make_missing(finetunejob.namespace, of_namespace(children), anew=True)
         if in_the_way is not None:
             return replace(observed, blocked=in_the_way)
-        wanted: list[tuple[Kind, JsonObject | None]] = [(CONFIG_MAPS, children.config_map)]
+        wanted: list[tuple[Kind, JsonObject | None]]
         if observed.check_first:
-            wanted += [(JOBS, children.preflight_job)]
+            wanted = [(JOBS, children.preflight_job)]
         else:
-            wanted += [
+            wanted = [
                 (NETWORK_POLICIES, children.network_policy),
                 (PVCS, children.pvc),
                 (SERVICES, children.service),

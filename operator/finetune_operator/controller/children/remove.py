@@ -13,7 +13,7 @@ from finetune_operator.job.names import child_names
 from finetune_operator.job.observation import Cause, FormerRuns, JobState, Observation
 from finetune_operator.job.ownership import is_our_claim, is_ours
 from finetune_operator.job.parse_children import parse_job
-from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SERVICES, Kube
+from finetune_operator.kube.client import JOBS, NETWORK_POLICIES, PVCS, SERVICES, Kube
 from finetune_operator.kube.errors import REFUSED, api_message
 from finetune_operator.manifests.job import changes_after_the_end
 from finetune_operator.status.failures.unused_claim import unused_claim
@@ -59,11 +59,7 @@ class Remover:
         Secrets are the exception: none may be read, and so none is found. Like all children they go with the FineTuneJob.
         """
         names = child_names(finetunejob.name, finetunejob.uid, finetunejob.run.number - 1)
-        for kind, name in (
-            (CONFIG_MAPS, names.config_map),
-            (NETWORK_POLICIES, names.job),
-            (SERVICES, names.service),
-        ):
+        for kind, name in ((NETWORK_POLICIES, names.job), (SERVICES, names.service)):
             live = await self._kube.get(kind, finetunejob.namespace, name)
             try:
                 if live is not None and is_ours(live, finetunejob):

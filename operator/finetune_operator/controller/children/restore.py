@@ -7,15 +7,15 @@ from secrets import token_urlsafe
 from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
 
 from finetune_api.base import JsonObject
-from finetune_operator.controller.children.create import create, find_or_create, place_of
+from finetune_operator.controller.children.create import find_or_create, place_of
 from finetune_operator.controller.children.shared import SharedObjects, of_namespace
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kube
 from finetune_operator.manifests import Manifests
-from finetune_operator.manifests.config_map import digest_of, mounted_digest
 from finetune_operator.manifests.metadata import child_metadata
+from finetune_operator.manifests.run_file import mounted_config_map
 from finetune_operator.manifests.run_secret import build_run_secret
 from finetune_operator.manifests.secrets import mounted_run_secret
 
@@ -30,33 +30,33 @@ class Restorer:
         self._shared = shared
 
     async def restore(self, finetunejob: FineTuneJob, job: JobState, children: Manifests, entry: Entry) -> bool:
-        """Make ConfigMap, NetworkPolicies, Service and the Secret of the run again where they were deleted.
+        """Make NetworkPolicies, Service and the Secret of the run again where they were deleted.
 
         The claim too, once, where it was made long before the Job. Return False where the Job cannot go on with them, and is deleted:
         another is made when it has gone, after its pods.
         """
         await self._shared.make_missing(finetunejob.namespace, of_namespace(children), anew=True)
-        if not await self._restore_config_map(finetunejob, job, children.config_map):
-            logger.info("%s: its ConfigMap is gone and was of another version: the Job is made anew", finetunejob.key)
+        live = await self._kube.get(JOBS, finetunejob.namespace, job.name)
+        if live is not None and await self._has_lost_config_map(finetunejob, live):
+            logger.info("%s: its ConfigMap is gone, which older operators made: the Job is made anew", finetunejob.key)
             await self._kube.delete(JOBS, finetunejob.namespace, job.name, job.uid, after_children=True)
             return False
         for kind, manifest in ((NETWORK_POLICIES, children.network_policy), (SERVICES, children.service)):
             if manifest is not None:
                 await find_or_create(self._kube, kind, manifest)
-        await self._restore_run_secret(finetunejob, job)
+        await self._restore_run_secret(finetunejob, live)
         if children.pvc is not None and place_of(PVCS, children.pvc) in (entry.made or ()):
             await find_or_create(self._kube, PVCS, children.pvc)
         entry.made = None
         return True
 
-    async def _restore_run_secret(self, finetunejob: FineTuneJob, job: JobState) -> None:
+    async def _restore_run_secret(self, finetunejob: FineTuneJob, live: JsonObject | None) -> None:
         """Make the Secret of a run of many pods again, under the name that they mount, with another text: the next attempt has it on all of them.
 
         None may be read: to make it is to find out.
         """
         spec, metadata = finetunejob.spec, child_metadata(finetunejob)
         secret = build_run_secret(metadata, finetunejob, spec, token_urlsafe()) if spec else None
-        live = await self._kube.get(JOBS, finetunejob.namespace, job.name) if secret is not None else None
         name = mounted_run_secret(live) if live is not None else None
         if secret is None or name is None:
             return
@@ -64,16 +64,7 @@ class Restorer:
         with suppress(ConflictException, ForbiddenException):
             await self._kube.create(SECRETS, {**secret, "metadata": {**metadata, "name": name}})
 
-    async def _restore_config_map(self, finetunejob: FineTuneJob, job: JobState, config_map: JsonObject) -> bool:
-        """Create the ConfigMap again if it is the one that the Job's pods expect. One that is there is left as it is.
-
-        The Job may have been made by an operator of another version, of whose `run.yaml` only the digest is left: before another one is
-        made, which every pod would refuse, the Job goes.
-        """
-        if await self._kube.get(CONFIG_MAPS, finetunejob.namespace, config_map["metadata"]["name"]) is not None:
-            return True
-        live = await self._kube.get(JOBS, finetunejob.namespace, job.name)
-        if live is not None and mounted_digest(live) not in (None, digest_of(config_map)):
-            return False
-        await create(self._kube, CONFIG_MAPS, config_map)
-        return True
+    async def _has_lost_config_map(self, finetunejob: FineTuneJob, live: JsonObject) -> bool:
+        """Whether the pods of a Job that an older operator made mount a ConfigMap that is not there: of its `run.yaml` the digest alone is left."""
+        name = mounted_config_map(live)
+        return name is not None and await self._kube.get(CONFIG_MAPS, finetunejob.namespace, name) is None

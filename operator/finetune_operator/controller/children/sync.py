@@ -27,7 +27,7 @@ from finetune_operator.job.workload import InQueue
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, Kube
 from finetune_operator.kube.errors import REFUSED, api_message
 from finetune_operator.manifests import build_children
-from finetune_operator.manifests.config_map import build_authority
+from finetune_operator.manifests.authority import build_authority
 from finetune_operator.manifests.job import changes
 from finetune_operator.status.stalls.ending import is_being_ended
 from finetune_operator.status.waiting.image_pulls import is_unpulled

@@ -18,7 +18,6 @@ from tests.unit.finetune_operator.samples import (
 
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.kube.client import (
-    CONFIG_MAPS,
     FINETUNEJOBS,
     JOBS,
     PODS,
@@ -98,7 +97,7 @@ async def test_what_was_made_long_before_its_job_is_looked_up_once_the_job_is_th
     world.api.failures["create jobs"] = QUOTA
     await world.see()
     await world.reconcile()
-    del world.api.objects[CONFIG_MAPS.plural, "yelp-run"], world.api.objects[PVCS.plural, "yelp-0f9be1d4"]
+    del world.api.objects[PVCS.plural, "yelp-0f9be1d4"]
     world.api.failures.clear()
     world.time += 30
     await world.reconcile()
@@ -109,8 +108,7 @@ async def test_what_was_made_long_before_its_job_is_looked_up_once_the_job_is_th
     await world.reconcile()
 
     assert [each for each in first if "events" not in each and "finetunejobs" not in each] == [
-        *("get configmaps", "get jobs", "create configmaps"),
-        "get persistentvolumeclaims",
+        *("get jobs", "get persistentvolumeclaims"),
         "create persistentvolumeclaims",
     ]
     assert world.api.requests == first
@@ -161,7 +159,6 @@ async def test_why_no_pod_comes_is_asked_ever_more_seldom(world: World) -> None:
     world.api.put(JOBS, merged(job(start=-3600), OWNED))
     warning = {"reason": "FailedCreate", "message": "exceeded quota: small", "lastTimestamp": "2026-11-20T12:00:00Z"}
     world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **ABOUT_THE_JOB, **warning}
-    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
     await world.see()
     for _ in range(3600):
         world.time += 1
@@ -202,7 +199,6 @@ async def test_a_warning_explains_why_one_of_many_pods_does_not_run(
     involved = {"involvedObject": {"kind": "Job" if asked_about == "job-uid" else "Pod", "uid": asked_about}}
     warning = {"reason": "FailedCreate", "message": "no room", "lastTimestamp": "2026-11-20T12:00:10Z"}
     world.api.objects["events", "w"] = {"metadata": {"name": "w"}, **involved, **warning}
-    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-ca", **OWNED["metadata"]}, "data": {"ca.crt": "PEM"}})
     await world.see()
 
     await world.reconcile()

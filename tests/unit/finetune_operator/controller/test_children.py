@@ -57,7 +57,7 @@ async def test_what_a_namespace_shares_is_made_by_the_first_of_its_jobs_and_cost
 
     counts = Counter(world.api.requests)
     assert counts["create networkpolicies"] == 1
-    assert counts["create configmaps"] == 1 + len(keys)
+    assert (counts["create configmaps"], counts["create jobs"]) == (1, len(keys))
     assert counts["get configmaps"] + counts["get networkpolicies"] == 2
 
 
@@ -128,7 +128,7 @@ async def test_the_service_of_a_job_of_many_pods_is_there_before_they_are(world:
     await world.reconcile()
 
     assert [each for each in world.api.requests if "create" in each][3:] == [
-        f"create {kind.plural}" for kind in (CONFIG_MAPS, NETWORK_POLICIES, PVCS, SERVICES, JOBS)
+        f"create {kind.plural}" for kind in (NETWORK_POLICIES, PVCS, SERVICES, JOBS)
     ]
     assert world.status()["message"] == "0 of 2 pods run; waiting for a pod"
 
@@ -177,34 +177,37 @@ async def test_a_job_of_somebody_else_is_neither_adopted_nor_touched(world: Worl
     assert again is not None
 
 
-async def test_a_config_map_that_comes_between_is_not_overwritten(world: World) -> None:
-    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run"}, "data": {"mine": "1"}})
+async def test_a_service_that_comes_between_is_not_overwritten(world: World) -> None:
+    world.edit(resources={"nodes": 2})
+    world.api.put(SERVICES, {"metadata": {"name": "ft-yelp"}, "spec": {"mine": "1"}})
     await world.see()
 
     await world.reconcile()
 
-    assert world.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"] == {"mine": "1"}
+    assert world.api.objects[SERVICES.plural, "ft-yelp"]["spec"] == {"mine": "1"}
     assert (JOBS.plural, "yelp") not in world.api.objects
-    assert "the ConfigMap yelp-run" in world.status()["message"]
+    assert "the Service ft-yelp" in world.status()["message"]
 
 
-OLD_CONFIG = {"metadata": {"name": "yelp-run", **OWNED["metadata"]}, "immutable": True, "data": {"run.yaml": "{}"}}
+OLD_SERVICE = {"metadata": {"name": "ft-yelp", **OWNED["metadata"]}, "spec": {"selector": {"old": "1"}}}
 """As an operator of before might have written it, or somebody who names our owner."""
 
 
 async def test_a_child_that_holds_something_else_is_made_anew_before_a_job_runs_by_it(world: World) -> None:
-    world.api.put(CONFIG_MAPS, OLD_CONFIG)
+    world.edit(resources={"nodes": 2})
+    world.api.put(SERVICES, OLD_SERVICE)
     await world.see()
 
     await world.reconcile()
 
-    assert json.loads(world.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"]["run.yaml"])["task"]
+    assert world.api.objects[SERVICES.plural, "ft-yelp"]["spec"]["selector"] == {LABEL_JOB_UID: UID}
     assert (JOBS.plural, "yelp") in world.api.objects
 
 
 @pytest.mark.parametrize("its_end", [None, ("Complete", "", "")])
-async def test_a_config_map_by_which_a_job_runs_that_is_not_seen_yet_is_left_alone(world: World, its_end: Any) -> None:
-    world.api.put(CONFIG_MAPS, OLD_CONFIG)
+async def test_a_service_by_which_a_job_runs_that_is_not_seen_yet_is_left_alone(world: World, its_end: Any) -> None:
+    world.edit(resources={"nodes": 2})
+    world.api.put(SERVICES, OLD_SERVICE)
     await world.see()
     world.api.put(JOBS, merged(job(end=its_end), OWNED))
 
@@ -213,19 +216,20 @@ async def test_a_config_map_by_which_a_job_runs_that_is_not_seen_yet_is_left_alo
     await world.see()
     await world.reconcile()
 
-    assert world.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"] == {"run.yaml": "{}"}
-    assert "delete configmaps" not in world.api.requests
+    assert world.api.objects[SERVICES.plural, "ft-yelp"]["spec"] == OLD_SERVICE["spec"]
+    assert "delete services" not in world.api.requests
     assert (reason, world.status()["phase"]) == ("ConfigChanged", "Succeeded" if its_end else "Pending")
 
 
-async def test_a_config_map_that_somebody_makes_again_and_again_is_not_run(world: World) -> None:
-    world.api.put(CONFIG_MAPS, OLD_CONFIG)
+async def test_a_service_that_somebody_makes_again_and_again_is_not_run_by(world: World) -> None:
+    world.edit(resources={"nodes": 2})
+    world.api.put(SERVICES, OLD_SERVICE)
     await world.see()
     delete = world.api.delete
 
     async def make_again(*given: Any) -> None:
         await delete(*given)
-        world.api.put(CONFIG_MAPS, {**OLD_CONFIG, "data": {"run.yaml": "{again}"}})
+        world.api.put(SERVICES, {**OLD_SERVICE, "spec": {"selector": {"again": "1"}}})
 
     world.api.delete = make_again  # type: ignore[method-assign, assignment]
 
@@ -233,7 +237,7 @@ async def test_a_config_map_that_somebody_makes_again_and_again_is_not_run(world
 
     assert (JOBS.plural, "yelp") not in world.api.objects
     assert reason_of(world.status()) == "ConfigChanged"
-    assert "the ConfigMap yelp-run holds something else" in world.status()["message"]
+    assert "the Service ft-yelp holds something else" in world.status()["message"]
 
 
 async def test_a_claim_that_is_there_from_before_is_used_again(world: World) -> None:
@@ -309,7 +313,7 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
     world.api.put(PODS, merged(member(0, state=terminated(17)), OWNED_POD))
     await world.see()
     await world.reconcile()
-    for kind, name in ((CONFIG_MAPS, "yelp-run"), (NETWORK_POLICIES, "yelp"), (SERVICES, "ft-yelp")):
+    for kind, name in ((NETWORK_POLICIES, "yelp"), (SERVICES, "ft-yelp")):
         del world.api.objects[kind.plural, name]
     del world.api.objects[CONFIG_MAPS.plural, AUTHORITY], world.api.objects[NETWORK_POLICIES.plural, ISOLATION]
     world.time += 61
@@ -321,23 +325,17 @@ async def test_what_a_new_pod_needs_and_somebody_deleted_is_made_again_once(worl
 
     assert [each for each in world.api.requests if "s of " not in each and " events" not in each] == [
         *("get configmaps", "create configmaps", "get networkpolicies", "create networkpolicies"),  # the namespace's
-        *(
-            "get configmaps",
-            "get jobs",
-            "create configmaps",
-            "get networkpolicies",
-            "create networkpolicies",
-        ),  # the job's
-        *("get services", "create services"),
-        *("get jobs", "create secrets"),
+        *("get jobs", "get networkpolicies", "create networkpolicies"),  # the job's
+        *("get services", "create services", "create secrets"),
     ]
 
 
 @pytest.mark.parametrize("status", [403, 422])
 async def test_what_a_pod_needs_and_may_not_be_made_again_is_named_and_tried_again(world: World, status: int) -> None:
+    world.edit(resources={"nodes": 2})
     world.api.put(JOBS, merged(job(), OWNED))
-    world.api.put(PODS, merged(pod(state={"waiting": {"reason": "ContainerCreating"}}), OWNED_POD))
-    world.api.failures["create configmaps"] = refusal(status, "exceeded quota: count/configmaps=1")
+    world.api.put(PODS, merged(member(0, state={"waiting": {"reason": "ContainerCreating"}}), OWNED_POD))
+    world.api.failures["create services"] = refusal(status, "exceeded quota: count/services=1")
     world.time += 61
     await world.see()
 
@@ -347,10 +345,11 @@ async def test_what_a_pod_needs_and_may_not_be_made_again_is_named_and_tried_aga
     world.time += 61
     await world.reconcile()
 
-    assert (reason_of(refused), refused["message"]) == ("CreateForbidden", "exceeded quota: count/configmaps=1")
+    assert reason_of(refused) == "CreateForbidden"
+    assert refused["message"] == "0 of 2 pods run; pod 0: exceeded quota: count/services=1"
     assert again is not None
-    assert "create configmaps" in world.api.requests
-    assert (CONFIG_MAPS.plural, "yelp-run") in world.api.objects
+    assert "create services" in world.api.requests
+    assert (SERVICES.plural, "ft-yelp") in world.api.objects
 
 
 async def test_a_pod_that_names_another_job_or_another_owner_is_no_attempt(world: World) -> None:

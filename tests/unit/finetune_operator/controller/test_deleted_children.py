@@ -7,28 +7,23 @@ from tests.unit.finetune_operator.controller.world import OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import member, merged, pod
 
-from finetune_api.report import ENV_CONFIG_DIGEST
 from finetune_operator.job.names import preflight_job_name
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PODS, SECRETS
-from finetune_operator.manifests.config_map import digest_of, mounted_digest
-
-OF_BEFORE = "sha256:" + "0" * 64
+from finetune_operator.manifests.run_file import mounted_config_map
 
 
-async def lose_config_map(world: World, name: str, digest: str | None = None) -> None:
-    """The Job of this name is made, perhaps by an operator that rendered another `run.yaml`, and its ConfigMap is deleted; a new pod does not start."""
+async def become_older(world: World, name: str) -> None:
+    """The Job of this name is one of an older operator, which mounts a ConfigMap of the run; a pod of it does not start."""
     await world.see()
     await world.reconcile()
     made = world.api.objects[JOBS.plural, name]
-    containers = made["spec"]["template"]["spec"]["containers"]
-    if digest is not None:
-        (variable,) = (each for each in containers[0]["env"] if each["name"] == ENV_CONFIG_DIGEST)
-        variable["value"] = digest
+    (config,) = (each for each in made["spec"]["template"]["spec"]["volumes"] if each["name"] == "config")
+    items = [{"key": "run.yaml", "path": "run.yaml"}]
+    config["projected"]["sources"][0] = {"configMap": {"name": "yelp-run", "items": items}}
     world.api.put(JOBS, made)
     uid = made["metadata"]["uid"]
     owner = {**OWNED_POD["metadata"]["ownerReferences"][0], "name": name, "uid": uid}
     world.api.put(PODS, merged(pod(), {"metadata": {**OWNED_POD["metadata"], "ownerReferences": [owner]}}))
-    del world.api.objects[CONFIG_MAPS.plural, "yelp-run"]
     await world.see()
 
 
@@ -36,24 +31,13 @@ def about_the_run(world: World) -> list[str]:
     return [each for each in world.api.requests if each in ("create jobs", "delete jobs", "create configmaps")]
 
 
-async def test_of_an_operator_of_this_version_it_is_made_again(world: World) -> None:
-    await lose_config_map(world, "yelp")
-
-    await world.reconcile()
-    await world.reconcile()
-
-    assert about_the_run(world) == ["create configmaps"]
-    run = world.api.objects[CONFIG_MAPS.plural, "yelp-run"]
-    assert mounted_digest(world.api.objects[JOBS.plural, "yelp"]) == digest_of(run)
-
-
 @pytest.mark.parametrize("spec", [{}, {"runPolicy": {"preflight": "pod"}}], ids=["training", "preflight"])
-async def test_of_another_version_the_job_goes_after_its_pods_and_comes_with_the_text_of_this_one(
+async def test_a_job_of_an_older_operator_that_has_lost_its_config_map_goes_after_its_pods_and_is_made_anew(
     world: World, spec: dict[str, Any]
 ) -> None:
     name = preflight_job_name("yelp") if spec else "yelp"
     world.edit(**spec)
-    await lose_config_map(world, name, OF_BEFORE)
+    await become_older(world, name)
 
     await world.reconcile()
     gone = about_the_run(world)
@@ -65,23 +49,18 @@ async def test_of_another_version_the_job_goes_after_its_pods_and_comes_with_the
     await world.see()
     await world.reconcile()
 
-    assert (gone, meanwhile, about_the_run(world)) == (
-        ["delete jobs"],
-        [],
-        ["create configmaps", "create jobs"],
-    )
-    made = world.api.objects[JOBS.plural, name]
-    assert mounted_digest(made) == digest_of(world.api.objects[CONFIG_MAPS.plural, "yelp-run"])
+    assert (gone, meanwhile, about_the_run(world)) == (["delete jobs"], [], ["create jobs"])
+    assert mounted_config_map(world.api.objects[JOBS.plural, name]) is None
 
 
-async def test_one_that_somebody_has_put_in_its_place_stays_for_the_trainer_to_refuse(world: World) -> None:
-    await lose_config_map(world, "yelp", OF_BEFORE)
-    theirs = world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run"}, "data": {"run.yaml": "theirs"}})
+async def test_a_job_of_an_older_operator_that_has_its_config_map_is_left_alone(world: World) -> None:
+    world.api.put(CONFIG_MAPS, {"metadata": {"name": "yelp-run"}, "data": {"run.yaml": "{}"}})
+    await become_older(world, "yelp")
 
     await world.reconcile()
 
     assert about_the_run(world) == []
-    assert world.api.objects[CONFIG_MAPS.plural, "yelp-run"] == theirs
+    assert mounted_config_map(world.api.objects[JOBS.plural, "yelp"]) == "yelp-run"
 
 
 @pytest.mark.parametrize("refused", [None, refusal(403, "exceeded quota: secrets")])

@@ -13,6 +13,7 @@ from tests.unit.finetune_operator.samples import (
     line,
     merged,
     pod,
+    run_file_of,
     running,
     settled,
     stamp,
@@ -74,11 +75,7 @@ def put_first_run(world: World, status: dict[str, Any], *pods: dict[str, Any], *
     world.api.put(JOBS, merged(job(), OWNED))
     for raw in pods:
         world.api.put(PODS, merged(raw, OWNED_POD))
-    for kind, name in (
-        (CONFIG_MAPS, FIRST.config_map),
-        (PVCS, FIRST.claim),
-    ):
-        world.api.put(kind, {"metadata": {"namespace": "team-a", "name": name, **OWNED["metadata"]}})
+    world.api.put(PVCS, {"metadata": {"namespace": "team-a", "name": FIRST.claim, **OWNED["metadata"]}})
 
 
 async def passes(world: World, count: int = 1) -> list[str]:
@@ -126,17 +123,14 @@ async def test_the_next_run_has_its_own_children_and_folder_once_the_former_has_
     job_of_second = world.api.objects[JOBS.plural, SECOND.job]
 
     assert made(world) == {
-        (CONFIG_MAPS.plural, SECOND.config_map),
         (CONFIG_MAPS.plural, AUTHORITY),
         (NETWORK_POLICIES.plural, ISOLATION),
         (JOBS.plural, SECOND.job),
         (PVCS.plural, FIRST.claim),
     }
     assert job_of_second["metadata"]["labels"] == {**LABELS, "finetune.dev/run": "2"}
-    assert '"epochs": 5.0' in world.api.objects[CONFIG_MAPS.plural, SECOND.config_map]["data"]["run.yaml"]
-    assert (
-        '"pvc://yelp-0f9be1d4/runs/2"' in world.api.objects[CONFIG_MAPS.plural, SECOND.config_map]["data"]["run.yaml"]
-    )
+    assert '"epochs": 5.0' in run_file_of(job_of_second)
+    assert '"pvc://yelp-0f9be1d4/runs/2"' in run_file_of(job_of_second)
     assert world.status()["message"] == "waiting for a pod"
     assert await passes(world, 2) == []
 

@@ -18,6 +18,7 @@ from tests.unit.finetune_operator.samples import (
     parsed,
     pod,
     received,
+    run_file_of,
     running,
     stamp,
     terminated,
@@ -29,6 +30,7 @@ from finetune_operator.job.names import preflight_job_name
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, PODS, PVCS
 from finetune_operator.manifests import build_children
+from finetune_operator.manifests.run_file import ANNOTATION_RUN
 
 NAME = preflight_job_name("yelp")
 POD_POLICY: dict[str, Any] = {"runPolicy": {"preflight": "pod"}}
@@ -92,7 +94,7 @@ def test_the_preflight_is_one_small_hardened_cpu_pod() -> None:
     assert {name: made["spec"][name] for name in same} == {name: training["spec"][name] for name in same}
     template, theirs = made["spec"]["template"], training["spec"]["template"]
     container, their_container = template["spec"]["containers"][0], theirs["spec"]["containers"][0]
-    assert template["metadata"] == {"labels": labels}
+    assert template["metadata"] == {"labels": labels, "annotations": {ANNOTATION_RUN: run_file_of(training)}}
     assert container == their_container | {
         "args": ["prepare", "--for-job", "--config", "/etc/finetune/run.yaml"],
         "env": [each for each in their_container["env"] if not is_about_own_volume(each)],
@@ -129,7 +131,7 @@ def test_the_preflight_asks_for_no_queue_and_no_node_that_is_chosen_for_its_gpus
     pod_spec, container = template["spec"], template["spec"]["containers"][0]
     assert "kueue.x-k8s.io/queue-name" not in {**made["metadata"]["labels"], **template["metadata"]["labels"]}
     assert made["metadata"]["labels"]["cost"] == template["metadata"]["labels"]["cost"] == "a"
-    assert template["metadata"]["annotations"] == {"sidecar": "no"}
+    assert template["metadata"]["annotations"] == {"sidecar": "no", ANNOTATION_RUN: run_file_of(made)}
     assert pod_spec["nodeSelector"] == {"kubernetes.io/arch": "amd64", "topology.kubernetes.io/zone": "z"}
     assert pod_spec["tolerations"] == [everywhere]
     assert (pod_spec["serviceAccountName"], pod_spec["priorityClassName"]) == ("trainer", "high")
@@ -337,12 +339,11 @@ async def test_nothing_but_the_preflight_is_made_at_first_and_the_next_pass_cost
         "get jobs",
         "get jobs",
         *("get configmaps", "create configmaps", "get networkpolicies", "create networkpolicies"),  # the namespace's
-        "create configmaps",
         "create jobs",
         "replace status of finetunejobs",
     ]
     assert {name for plural, name in asked.api.objects if plural == JOBS.plural} == {NAME}
-    assert '"gpus": 1' in asked.api.objects[CONFIG_MAPS.plural, "yelp-run"]["data"]["run.yaml"]
+    assert '"gpus": 1' in run_file_of(asked.api.objects[JOBS.plural, NAME])
     assert asked.api.requests == []
 
 
@@ -355,7 +356,7 @@ async def test_a_preflight_that_has_passed_lets_the_training_be_made(asked: Worl
 
     assert [each for each in asked.api.requests if "networkpolicies" not in each] == [
         *("get configmaps", "create configmaps"),  # the namespace's
-        *("create configmaps", "create persistentvolumeclaims", "create jobs"),
+        *("create persistentvolumeclaims", "create jobs"),
         "replace status of finetunejobs",
     ]
     assert (JOBS.plural, "yelp") in asked.api.objects

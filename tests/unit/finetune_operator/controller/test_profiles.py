@@ -58,7 +58,7 @@ async def test_the_profile_is_in_the_status_before_the_first_child_is_made(fresh
 
     requests = await pass_of(fresh)
 
-    assert requests.index("replace status of finetunejobs") < requests.index("create configmaps")
+    assert requests.index("replace status of finetunejobs") < requests.index("create persistentvolumeclaims")
     kept = fresh.status()["profile"]
     assert (kept["name"], kept["generation"]) == ("default", 5)
     assert made_job(fresh)["spec"]["template"]["spec"]["containers"][0]["image"] == "corp/trainer"
@@ -262,7 +262,7 @@ async def test_a_job_that_changed_meanwhile_is_looked_at_again_before_anything_i
     wait = await fresh.reconcile()
 
     assert wait is not None
-    assert "create configmaps" not in fresh.api.requests
+    assert "create jobs" not in fresh.api.requests
 
 
 async def test_a_run_that_has_ended_is_not_run_again_by_who_has_not_seen_that_it_began(fresh: World) -> None:
@@ -282,7 +282,7 @@ async def test_who_ends_before_the_first_child_is_made_leaves_a_job_that_begins_
     fresh: World,
 ) -> None:
     fresh.api.put(PROFILES, profile(defaults={"image": "corp/trainer"}))
-    fresh.api.failures["create configmaps"] = ConnectionError("the operator is killed")
+    fresh.api.failures["create persistentvolumeclaims"] = ConnectionError("the operator is killed")
     with pytest.raises(ConnectionError):
         await pass_of(fresh)
     fresh.api.failures.clear()

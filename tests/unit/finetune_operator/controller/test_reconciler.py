@@ -43,7 +43,6 @@ async def test_the_first_pass_makes_each_child_once_and_the_next_pass_costs_noth
 
     assert first == [
         *("get configmaps", "create configmaps", "get networkpolicies", "create networkpolicies"),  # the namespace's
-        "create configmaps",
         "create persistentvolumeclaims",
         "create jobs",
         "replace status of finetunejobs",

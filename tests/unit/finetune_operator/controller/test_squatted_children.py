@@ -15,7 +15,6 @@ from tests.unit.finetune_operator.samples import (
 
 from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator.kube.client import (
-    CONFIG_MAPS,
     FINETUNEJOBS,
     JOBS,
     NETWORK_POLICIES,
@@ -25,7 +24,6 @@ from finetune_operator.kube.client import (
 
 SQUATTED: dict[str, tuple[Any, dict[str, Any]]] = {
     "Job": (JOBS, {"metadata": {"name": "yelp"}, "spec": {"template": {"spec": {"containers": []}}}}),
-    "ConfigMap": (CONFIG_MAPS, {"metadata": {"name": "yelp-run"}, "data": {"run.yaml": "{}"}}),
     "NetworkPolicy": (NETWORK_POLICIES, {"metadata": {"name": "yelp"}, "spec": {"podSelector": {}, "ingress": [{}]}}),
     "Service": (SERVICES, {"metadata": {"name": "ft-yelp"}, "spec": {"selector": {"app": "stranger"}}}),
     "PersistentVolumeClaim": (
@@ -51,7 +49,7 @@ async def meet_squatter(world: World, kind: str) -> tuple[Any, str]:
     return plural, squatted["metadata"]["name"]
 
 
-@pytest.mark.parametrize("kind", ["ConfigMap", "NetworkPolicy", "Service"])
+@pytest.mark.parametrize("kind", ["NetworkPolicy", "Service"])
 async def test_what_somebody_made_in_our_name_that_holds_nothing_of_anybody_s_gives_way_to_ours(
     world: World, kind: str
 ) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetune_operator.job.names import child_names, claim_name, config_map_name, job_name, label_value, service_name
+from finetune_operator.job.names import child_names, claim_name, job_name, label_value, run_secret_prefix, service_name
 
 _DNS = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
@@ -21,7 +21,7 @@ runs = st.integers(1, 1_000_000)
 @given(names, uids, runs)
 def test_every_name_is_a_dns_name_of_at_most_63_characters(name: str, uid: str, run: int) -> None:
     of_run = child_names(name, uid, run)
-    made = [of_run.job, of_run.preflight_job, of_run.config_map, of_run.claim]
+    made = [of_run.job, of_run.preflight_job, of_run.run_secret, of_run.claim]
 
     assert all(len(each) <= 63 and _DNS.fullmatch(each) for each in made)
     assert len(label_value(name)) <= 63
@@ -43,7 +43,7 @@ def test_two_jobs_never_share_a_name(one: str, other: str, uid: str) -> None:
     same = one == other
 
     assert (job_name(one) == job_name(other)) == same
-    assert (config_map_name(one) == config_map_name(other)) == same
+    assert (run_secret_prefix(one) == run_secret_prefix(other)) == same
     assert (claim_name(one, uid) == claim_name(other, uid)) == same
 
 
@@ -61,20 +61,20 @@ def test_two_runs_never_share_a_job(one: str, other: str, first: int, second: in
 
     assert (of_one.job == of_other.job) == same
     assert (of_one.preflight_job == of_other.preflight_job) == same
-    assert (of_one.config_map == of_other.config_map) == same
+    assert (of_one.run_secret == of_other.run_secret) == same
 
 
 def test_a_run_that_follows_has_its_number_in_its_names_and_shares_the_claim() -> None:
     first, second = child_names("yelp", "0f9be1d4-56ac"), child_names("yelp", "0f9be1d4-56ac", 2)
 
-    assert (second.job, second.config_map) == ("yelp-r2-cdd612c40d", "yelp-r2-cdd612c40d-run")
+    assert (second.job, second.run_secret) == ("yelp-r2-cdd612c40d", "yelp-r2-cdd612c40d-run")
     assert second.claim == first.claim
 
 
 def test_a_short_name_stays_readable() -> None:
     made = (
         job_name("yelp"),
-        config_map_name("yelp"),
+        run_secret_prefix("yelp"),
         claim_name("yelp", "0f9be1d4-56ac"),
         label_value("yelp"),
         service_name("yelp"),

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import SPEC, children, finetunejob, merged
+from tests.unit.finetune_operator.samples import SPEC, children, finetunejob, merged, run_file_of
 
 from finetune_api.profile import OPEN, FineTuneProfileSpec
 from finetune_api.profile_rules import Request
@@ -107,7 +107,7 @@ def test_the_trackers_of_a_profile_need_no_permission_and_reach_the_trainer_with
     made = children(given)
     volumes = made.job["spec"]["template"]["spec"]["volumes"]
     assert {"name": "secret-tracking", "secret": {"secretName": "corp-mlflow", "defaultMode": 0o440}} in volumes
-    assert json.loads(made.config_map["data"]["run.yaml"])["tracking"]["mlflow"]["uri"] == "https://mlflow.corp"
+    assert json.loads(run_file_of(made.job))["tracking"]["mlflow"]["uri"] == "https://mlflow.corp"
     assert tracker_urls(given.spec and given.spec.tracking) == ("https://mlflow.corp",)
 
 

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.unit.finetune_operator.samples import children, parsed
+from tests.unit.finetune_operator.samples import children, parsed, run_file_of
 
 from finetune_operator.manifests.job import changes, changes_after_the_end, was_suspended
+from finetune_operator.manifests.run_file import ANNOTATION_RUN
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_labels_of_kueue_are_on_the_job_and_its_annotations_on_job_and_pods() ->
 
     template = made["spec"]["template"]["metadata"]
     assert made["metadata"]["annotations"].keys() == {*of_kueue, "finetune.dev/requested"}
-    assert template["annotations"] == {**of_kueue, "example.com/note": "x"}
+    assert template["annotations"] == {**of_kueue, "example.com/note": "x", ANNOTATION_RUN: run_file_of(made)}
     assert made["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] == "high"
 
 

@@ -2,12 +2,12 @@
 
 import hashlib
 
-from tests.unit.finetune_operator.samples import LABELS, OWNERS, children, parsed
+from tests.unit.finetune_operator.samples import LABELS, OWNERS, children, parsed, run_file_of
 
 
-def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None:
+def test_the_smallest_job_gets_a_claim_and_a_hardened_job() -> None:
     made = children(parsed())
-    digest = "sha256:" + hashlib.sha256(made.config_map["data"]["run.yaml"].encode()).hexdigest()
+    digest = "sha256:" + hashlib.sha256(run_file_of(made.job).encode()).hexdigest()
 
     assert made.pvc == {
         "apiVersion": "v1",
@@ -49,7 +49,7 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
                 ]
             },
             "template": {
-                "metadata": {"labels": LABELS},
+                "metadata": {"labels": LABELS, "annotations": {"finetune.dev/run.yaml": run_file_of(made.job)}},
                 "spec": {
                     "restartPolicy": "Never",
                     "terminationGracePeriodSeconds": 120,
@@ -119,9 +119,15 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
                             "projected": {
                                 "sources": [
                                     {
-                                        "configMap": {
-                                            "name": "yelp-run",
-                                            "items": [{"key": "run.yaml", "path": "run.yaml"}],
+                                        "downwardAPI": {
+                                            "items": [
+                                                {
+                                                    "path": "run.yaml",
+                                                    "fieldRef": {
+                                                        "fieldPath": "metadata.annotations['finetune.dev/run.yaml']"
+                                                    },
+                                                }
+                                            ]
                                         }
                                     },
                                     {
@@ -156,13 +162,6 @@ def test_the_smallest_job_gets_a_config_map_a_claim_and_a_hardened_job() -> None
             },
         },
     }
-    assert made.config_map["metadata"] == {
-        "name": "yelp-run",
-        "namespace": "team-a",
-        "labels": LABELS,
-        "ownerReferences": OWNERS,
-    }
-    assert made.config_map["immutable"] is True
     assert made.authority == {
         "apiVersion": "v1",
         "kind": "ConfigMap",

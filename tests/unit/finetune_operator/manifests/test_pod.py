@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import pytest
-from tests.unit.finetune_operator.samples import LABELS, POD_DEFAULTS, children, parsed
+from tests.unit.finetune_operator.samples import LABELS, POD_DEFAULTS, children, parsed, run_file_of
 
 from finetune_api.pod import PodSettings
 from finetune_operator.manifests import build_children
+from finetune_operator.manifests.run_file import ANNOTATION_RUN
 
 ELSEWHERE = {
     "image", "env", "volumeMounts", "labels", "annotations", "volumes", "securityContext", "accelerator",
@@ -95,7 +96,7 @@ def test_what_a_pod_needs_on_a_cluster_goes_to_the_pod_unchanged() -> None:
     assert job["metadata"]["labels"] == labels
     assert job["spec"]["template"]["metadata"] == {
         "labels": labels,
-        "annotations": {"example.com/note": "x"},
+        "annotations": {"example.com/note": "x", ANNOTATION_RUN: run_file_of(job)},
     }
     assert pod["containers"][0]["image"] == "mine:2"
     assert pod["containers"][0]["resources"] == {

@@ -2,7 +2,7 @@
 
 import json
 
-from tests.unit.finetune_operator.samples import LABELS, OWNERS, UID, children, parsed
+from tests.unit.finetune_operator.samples import LABELS, OWNERS, UID, children, parsed, run_file_of
 
 
 def test_many_pods_find_the_first_of_them_by_a_headless_service() -> None:
@@ -39,7 +39,7 @@ def test_many_pods_find_the_first_of_them_by_a_headless_service() -> None:
     }
     assert pod["containers"][0]["resources"] == {"limits": {"nvidia.com/gpu": "8"}}
     assert made.pvc["spec"]["accessModes"] == ["ReadWriteMany"]
-    assert {"gpus": 8, "nodes": 4}.items() <= json.loads(made.config_map["data"]["run.yaml"]).items()
+    assert {"gpus": 8, "nodes": 4}.items() <= json.loads(run_file_of(made.job)).items()
 
 
 def test_one_pod_needs_no_service() -> None:
@@ -49,4 +49,4 @@ def test_one_pod_needs_no_service() -> None:
     assert made.service is None
     assert "subdomain" not in pod
     assert not {"FINETUNE_RENDEZVOUS", "FINETUNE_NODE_RANK"} & {each["name"] for each in pod["containers"][0]["env"]}
-    assert json.loads(made.config_map["data"]["run.yaml"])["processesPerNode"] == 2
+    assert json.loads(run_file_of(made.job))["processesPerNode"] == 2
