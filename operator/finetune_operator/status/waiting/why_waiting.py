@@ -103,7 +103,9 @@ def _waiting_for_container(pod: PodState, cause: Cause, blocked: Cause | None, n
     if pod.nominated:
         room = f"pods of lower priority make room for it on node {pod.nominated}"
         return Waiting(cause.reason, f"{number}{room}; until then {_explain(cause)}")
-    return Waiting(cause.reason, number + _explain(cause), explained=bool(cause.message))
+    # Of a claim that has no volume the scheduler does not know why.
+    explained = bool(cause.message) and not (cause.reason in _OF_SCHEDULER and is_about_claims(cause.message))
+    return Waiting(cause.reason, number + _explain(cause), explained=explained)
 
 
 def blocking_pod(observed: Observation) -> PodState | None:

@@ -7,7 +7,9 @@ from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, Worl
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import job, line, merged, pod, stamp
 
+from finetune_api.values import format_time
 from finetune_operator.job.warnings import Subject
+from finetune_operator.kube import server_time
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PODS, PVCS
 from finetune_operator.kube.events import parse_warning
 
@@ -86,6 +88,24 @@ async def test_a_storage_class_that_is_not_there_is_named_by_its_claims_warning(
         "no volume can be made: claim yelp-0f9be1d4 (output.storageClassName): "
         'storageclass.storage.k8s.io "fast" not found; '
     )
+
+
+async def test_a_claim_without_a_volume_is_looked_at_again_though_the_scheduler_says_no_more(world: World) -> None:
+    waiting = pod(node=None, conditions=[UNBOUND])
+    waiting["metadata"]["creationTimestamp"] = format_time(server_time.now())
+    world.api.put(JOBS, merged(job(), OWNED))
+    world.api.put(PODS, merged(waiting, OWNED_POD))
+    await world.see()
+
+    # Too early for a question, and nothing that a watch shows makes another pass.
+    again = await world.reconcile()
+
+    assert "list events" not in world.api.requests
+    assert line(world.status())[1:] == (
+        "Unschedulable",
+        "no node can take the pod: a claim of the pod has no volume yet",
+    )
+    assert again == 5
 
 
 async def test_a_cluster_without_a_storage_class_is_known_by_the_claim(world: World) -> None:
