@@ -177,6 +177,7 @@ def test_a_failure_is_reported_with_its_exit_code_and_the_end_of_the_log(pods: P
     assert (broken["status"]["phase"], missing["status"]["phase"]) == ("Failed", "Failed")
     assert (ended["exitCode"], ended["reason"], ended["message"]) == (7, "Error", "no such column\n")
     assert (unstarted["exitCode"], unstarted["reason"]) == (128, "StartError")
+    assert unstarted["startedAt"] == "1970-01-01T00:00:00Z"  # as of kubelet: it has not begun
     assert "executable file not found in $PATH" in unstarted["message"]
 
 

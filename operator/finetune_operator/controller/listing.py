@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from kubernetes.aio.client.exceptions import ForbiddenException
+import aiohttp
+from kubernetes.aio.client.exceptions import ForbiddenException, NotFoundException
 
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.kube.backoff import backoff
@@ -42,7 +43,7 @@ class Listing:
 
     async def read(self) -> None:
         """Take in a list of them, before Kopf begins: it looks for its resource once, and the definition must be there by then."""
-        await retry_until_done("FineTuneJobs cannot be listed; is their definition installed?", self._read_all)
+        await retry_until_done("FineTuneJobs cannot be listed", self._read_all, hint=_hint)
 
     async def version(self, namespace: str | None) -> str:
         """Return the resourceVersion from which to watch a namespace: that of a list that nothing was watched from yet, or of a new one.
@@ -90,6 +91,20 @@ class Listing:
                     logger.warning("list of FineTuneJobs%s failed: %s", where, brief(error), exc_info=traceback)
             if self._finetunejobs.behind():
                 on_behind()
+
+
+def _hint(error: BaseException) -> str:
+    """What is probably wrong at a start with a list that fails so."""
+    if isinstance(error, NotFoundException):
+        return "is their definition installed?"
+    if isinstance(error, ForbiddenException):
+        return "does a role allow the operator's account to list them?"
+    if isinstance(error, aiohttp.ClientError | OSError):
+        return (
+            "the API server cannot be reached; does a NetworkPolicy keep the operator from it? "
+            "The chart's own goes by networkPolicy.apiServerCidrs and networkPolicy.apiServerPorts"
+        )
+    return ""
 
 
 def _where(namespace: str | None) -> str:

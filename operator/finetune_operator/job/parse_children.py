@@ -5,7 +5,7 @@ A termination message is written by the training pod, so it is as untrusted as a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from finetune_api.base import JsonObject
 from finetune_api.printable import printable
@@ -31,6 +31,7 @@ _SHUT_DOWN = ("Terminated", Reason.NODE_SHUTDOWN, "Shutdown")
 _MISSED = (None, "", Reason.NODE_LOST, Reason.NODE_NOT_READY)
 """Why the control plane, which misses the node, says that a pod is not ready: kubelet always gives another reason."""
 
+_UNIX_ZERO = datetime.fromtimestamp(0, UTC)
 _LONGEST_TEXT = 1024
 """Of an annotation or image that a cache keeps. Ours are shorter; of others that bear our label there may be any number."""
 
@@ -298,7 +299,8 @@ def _exit_code(value: object) -> int | None:
 def parse_time(value: object) -> datetime | None:
     """A time as Kubernetes writes it. A pod's status is open to whoever may write it, so anything else is no time.
 
-    Nor is Go's zero time (year 1), which Kubernetes writes where none was set.
+    Nor are Go's zero time (year 1), which Kubernetes writes where none was set, and that of Unix, which kubelets write for the start of a
+    container that never ran.
     """
     if not isinstance(value, str):
         return None
@@ -306,4 +308,4 @@ def parse_time(value: object) -> datetime | None:
         moment = datetime.fromisoformat(value)
     except ValueError:
         return None
-    return sane(moment) if moment.tzinfo else None
+    return sane(moment) if moment.tzinfo and moment != _UNIX_ZERO else None

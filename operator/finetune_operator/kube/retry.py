@@ -18,10 +18,17 @@ _STEADY_SECONDS: Final = 300.0
 logger = logging.getLogger(__name__)
 
 
-async def retry_until_done(trouble: str, action: Callable[[], Coroutine[Any, Any, object]]) -> None:
-    """Retry until the API server allows it; until then the operator is not ready, and logs why."""
+async def retry_until_done(
+    trouble: str,
+    action: Callable[[], Coroutine[Any, Any, object]],
+    hint: Callable[[BaseException], str] = lambda _: "",
+) -> None:
+    """Retry until the API server allows it; until then the operator is not ready, and logs why. `hint` says what to do about an error."""
     while (error := await outcome(action)) is not None:
-        logger.warning("%s (%s)", trouble, brief(error), exc_info=unexpected(error, "start"))
+        help_ = hint(error)
+        logger.warning(
+            "%s (%s)%s", trouble, brief(error), f": {help_}" if help_ else "", exc_info=unexpected(error, "start")
+        )
         await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -26,7 +26,7 @@ class FakeApi(Kube):
         self.requests: list[str] = []
         self.selectors: list[dict[str, str]] = []
         """What each list was narrowed by."""
-        self.failures: dict[str, ApiException] = {}
+        self.failures: dict[str, Exception] = {}
         """What a request such as `create jobs` fails with."""
         self._versions = itertools.count(100)
 

@@ -25,6 +25,8 @@ MISSING_IMAGE_SUFFIX = ":does-not-exist"
 """Images are not used here, so all are there, except those whose name ends so: they show what a missing one does."""
 
 START_ERROR_EXIT_CODE = 128
+_NEVER = datetime.fromtimestamp(0, UTC)
+"""When a container began that never ran, as kubelets write it."""
 MAX_RESTART_DELAY = 300.0
 
 
@@ -188,7 +190,7 @@ class Container:
         try:
             self._process = await ContainerProcess.start(spec)
         except StartError as error:
-            await self._end(START_ERROR_EXIT_CODE, started, message=str(error), reason="StartError")
+            await self._end(START_ERROR_EXIT_CODE, _NEVER, message=str(error), reason="StartError")
             await self._warn("Failed", f"Error: failed to start container {self.record.name}: {error}")
             return START_ERROR_EXIT_CODE
         self.record.state = running(started)

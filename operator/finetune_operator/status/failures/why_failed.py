@@ -26,6 +26,7 @@ class _Explanation:
 
 _SEE_LOG = "see failure.logTail, or `kubectl logs` of the pod"
 
+_NEVER_RAN = ("StartError", Reason.CONTAINER_CANNOT_RUN)
 _TRAINER_IMAGE = "pod.image must hold `python` and the module finetune_trainer"
 _NO_TRAINER = "No module named finetune_trainer"
 _OF_CONTAINER = "raise the limit of ephemeral-storage, which a LimitRange of the namespace gives to the container, or read less data"
@@ -91,7 +92,9 @@ def attempt_failure(pod: PodState, ended: Terminated, spec: FineTuneJobSpec) -> 
         hint=cut(known.hint) or None,
         exit_code=ended.exit_code,
         # Where there is no log, this is what Kubernetes says, and the message has it already.
-        log_tail=None if final or last_words in known.message else ended.message[-MAX_LOG_TAIL:],
+        log_tail=None
+        if final or ended.reason in _NEVER_RAN or last_words in known.message
+        else ended.message[-MAX_LOG_TAIL:],
     )
 
 
@@ -103,8 +106,8 @@ def _seen_by_kubernetes(pod: PodState, ended: Terminated, spec: FineTuneJobSpec)
             f"the container went over its memory limit{limit}",
             "raise resources.memory, or lower training.batchSize",
         )
-    if ended.reason in ("StartError", Reason.CONTAINER_CANNOT_RUN):
-        return _Explanation(Reason.CONTAINER_CANNOT_RUN, ended.message or "the container cannot start", _TRAINER_IMAGE)
+    if ended.reason in _NEVER_RAN:
+        return _Explanation(Reason.CONTAINER_CANNOT_RUN, _unstarted(pod, ended.message), _TRAINER_IMAGE)
     if ended.exit_code == ExitCode.INTERNAL and _NO_TRAINER in ended.message:
         return _Explanation(Reason.CONTAINER_CANNOT_RUN, f"the image {pod.image} holds no trainer", _TRAINER_IMAGE)
     if ended.disrupted or ended.exit_code is None or ended.reason == Reason.EVICTED:
@@ -112,6 +115,14 @@ def _seen_by_kubernetes(pod: PodState, ended: Terminated, spec: FineTuneJobSpec)
         what = describe_disruption(Cause(cause.reason, cause.message), pod.node)
         return _Explanation(to_reason(cause.reason), what, _hint_of_node(ended, cause.message))
     return None
+
+
+def _unstarted(pod: PodState, message: str) -> str:
+    """Why a container never ran. A program that is not there is a matter of the image, behind what each layer of the runtime says of the others."""
+    _, found, why = message.rpartition('exec: "')
+    if found:
+        return f"the image {pod.image} cannot start the trainer: {found}{why}"
+    return message or "the container cannot start"
 
 
 def _hint_of_node(ended: Terminated, message: str) -> str:

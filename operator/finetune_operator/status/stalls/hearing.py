@@ -10,7 +10,7 @@ from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation, PodState
 
 FIRST_REPORT = timedelta(seconds=60)
-"""So long a trainer may take to its first report: it comes before anything is loaded."""
+"""So long a trainer may take to its first report: it comes before anything is loaded, but after many pods have met."""
 NEXT_REPORT = timedelta(seconds=MAX_REPORT_INTERVAL + 120)
 """So long a trainer that has reported may be silent: it waits as it is asked to, and longer after failures."""
 _SINCE = "no report of its trainer has come since "
@@ -38,8 +38,8 @@ class Unheard:
         if self.said:
             return self.said
         trouble = self.trouble or (
-            "no connection from it is known, so probably DNS or a NetworkPolicy keeps it from the operator, or its image "
-            "sends none"
+            "no connection from it is known, so it is slow to begin, or DNS or a NetworkPolicy keeps it from the operator, "
+            "or its image sends none"
         )
         return f"{_SINCE}{format_time(self.since)}: {trouble}. The pod's log has what it met"
 

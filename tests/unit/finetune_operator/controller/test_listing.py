@@ -3,6 +3,10 @@
 import asyncio
 from contextlib import suppress
 
+import aiohttp
+import pytest
+from kubernetes.aio.client import ApiException
+from kubernetes.aio.client.exceptions import ForbiddenException, NotFoundException
 from tests.unit.finetune_operator.fake_api import FakeApi
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
@@ -12,6 +16,39 @@ from finetune_operator.controller.listing import Listing
 
 def listing(api: FakeApi) -> Listing:
     return Listing(api, FineTuneJobs(lambda _: None), (), seconds=600)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NotFoundException(status=404, reason="Not Found"), "(404 Not Found): is their definition installed?"),
+        (
+            ForbiddenException(status=403, reason="Forbidden"),
+            "(403 Forbidden): does a role allow the operator's account",
+        ),
+        (
+            TimeoutError(),
+            "(TimeoutError): the API server cannot be reached; does a NetworkPolicy keep the operator from it?",
+        ),
+        (aiohttp.ClientConnectionError("refused"), "(ClientConnectionError refused): the API server cannot be reached"),
+        (ApiException(status=500, reason="Oops"), "(500 Oops)"),
+    ],
+)
+def test_a_start_without_a_list_says_what_is_probably_wrong(
+    error: Exception, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = FakeApi()
+    api.failures["list finetunejobs"] = error
+
+    async def start() -> None:
+        reading = asyncio.create_task(listing(api).read())
+        await asyncio.sleep(5)
+        api.failures.clear()
+        await reading
+
+    run_in_virtual_time(start())
+
+    assert caplog.records[-1].getMessage().startswith(f"FineTuneJobs cannot be listed {said}")
 
 
 def test_an_api_server_that_answers_410_to_each_watch_is_asked_for_ever_fewer_lists() -> None:

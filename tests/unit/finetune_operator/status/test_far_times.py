@@ -62,6 +62,15 @@ def manifest(raw: dict[str, Any], observed: Observation, seconds: float) -> dict
     return written
 
 
+def test_a_container_that_never_ran_has_not_begun_in_1970() -> None:
+    never = {"exitCode": 128, "reason": "StartError", "startedAt": "1970-01-01T00:00:00Z", "finishedAt": stamp(20)}
+
+    attempt = manifest(finetunejob(), observation(job(), pod(state={"terminated": never})), 90)["attempts"][0]
+
+    assert "startTime" not in attempt
+    assert (attempt["endTime"], attempt["reason"]) == (stamp(20), "ContainerCannotRun")
+
+
 @pytest.mark.parametrize("begin", [stamp(12), "1970-01-01T00:00:00Z"], ids=["as it was", "long before there were pods"])
 @pytest.mark.parametrize("end", [stamp(80), FAR], ids=["as it was", "in thousands of years"])
 def test_what_a_node_s_clock_says_makes_no_pod_use_more_than_the_time_that_it_was_there(begin: str, end: str) -> None:

@@ -67,6 +67,21 @@ def test_without_a_final_report_the_exit_code_and_kubernetes_say_what_happened(
     assert found["message"].startswith("gave up after 1 attempt; the last one: ")
 
 
+def test_a_program_that_the_image_does_not_hold_is_told_without_the_layers_of_the_runtime() -> None:
+    runc = (
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+        'unable to start container process: error during container init: exec: "python": executable file not found in $PATH'
+    )
+
+    found = failure(BACKOFF, pod(state=terminated(128, "StartError", runc)))
+
+    assert found["message"] == (
+        "gave up after 1 attempt; the last one: the image trainer:1 cannot start the trainer: "
+        'exec: "python": executable file not found in $PATH'
+    )
+    assert "logTail" not in found
+
+
 def test_the_end_of_the_log_stands_in_for_the_final_report() -> None:
     found = failure(BACKOFF, pod(state=terminated(1, message="Traceback\n" + "x" * 3000)))
 

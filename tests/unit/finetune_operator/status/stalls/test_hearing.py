@@ -11,8 +11,8 @@ from finetune_operator.job.observation import Hearing, Observation
 from finetune_operator.status.compute import compute as computed
 
 NOBODY_KNOWS = (
-    "no connection from it is known, so probably DNS or a NetworkPolicy keeps it from the operator, or its image sends "
-    "none. The pod's log has what it met"
+    "no connection from it is known, so it is slow to begin, or DNS or a NetworkPolicy keeps it from the operator, "
+    "or its image sends none. The pod's log has what it met"
 )
 
 

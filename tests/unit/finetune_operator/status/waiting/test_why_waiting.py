@@ -88,6 +88,64 @@ def test_an_image_that_is_never_pulled_names_its_field() -> None:
     ]
 
 
+SEED = {"name": "seed", "image": {"reference": "registry.corp.example/seed:1"}}
+SEED_PULL = 'failed to pull and unpack image "registry.corp.example/seed:1": not found'
+
+
+@pytest.mark.parametrize(
+    ("waiting", "tried"),
+    [
+        # The container waits for the image of a volume with the very reasons of its own.
+        (pulls("ErrImagePull", SEED_PULL), None),
+        (
+            pulls(
+                "ImagePullBackOff", f'Back-off pulling image "registry.corp.example/seed:1": ErrImagePull: {SEED_PULL}'
+            ),
+            None,
+        ),
+        (
+            pulls("ImagePullBackOff", 'Back-off pulling image "registry.corp.example/seed:1"'),
+            Cause("Failed", f'Failed to pull image "registry.corp.example/seed:1": {SEED_PULL}'),
+        ),
+    ],
+)
+def test_the_image_of_a_volume_that_cannot_be_pulled_is_not_taken_for_the_trainer_s(
+    waiting: dict[str, Any], tried: Cause | None
+) -> None:
+    spec = parsed(pod={"volumes": [SEED], "volumeMounts": [{"name": "seed", "mountPath": "/mnt/seed"}]})
+
+    status = compute(spec, observation(job(), waiting, blocked=tried))
+
+    assert line(status) == (
+        "Pending",
+        "ImagePullBackOff",
+        "the image registry.corp.example/seed:1 of the volume seed cannot be pulled since 2026-11-20T12:00:11Z: "
+        f"{SEED_PULL}; check pod.volumes and pod.imagePullSecrets",
+    )
+
+
+def test_an_image_of_a_volume_without_a_tag_is_known_by_the_name_that_the_runtime_gives_it() -> None:
+    seed = {"name": "seed", "image": {"reference": "corp/seed"}}
+    spec = parsed(pod={"volumes": [seed], "volumeMounts": [{"name": "seed", "mountPath": "/mnt/seed"}]})
+    why = 'failed to pull and unpack image "docker.io/corp/seed:latest": not found'
+
+    message = line(compute(spec, observation(job(), pulls("ErrImagePull", why))))[2]
+
+    assert message.startswith("the image corp/seed of the volume seed cannot be pulled")
+
+
+def test_an_image_of_a_volume_that_is_never_pulled_names_its_volume() -> None:
+    spec = parsed(pod={"volumes": [SEED], "volumeMounts": [{"name": "seed", "mountPath": "/mnt/seed"}]})
+    why = 'Container image "registry.corp.example/seed:1" is not present with pull policy of Never'
+
+    status = compute(spec, observation(job(), pulls("ErrImageNeverPull", why)))
+
+    assert line(status)[2] == (
+        "the image registry.corp.example/seed:1 of the volume seed is not on the node, and is never pulled: "
+        "check pod.volumes and pod.imagePullSecrets"
+    )
+
+
 def test_an_init_container_that_a_webhook_put_in_is_what_the_trainer_waits_for() -> None:
     own = {"waiting": {"reason": "PodInitializing"}}
     pull = {"waiting": {"reason": "ImagePullBackOff", "message": f'Back-off pulling image "p": ErrImagePull: {WHY}'}}
