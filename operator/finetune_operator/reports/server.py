@@ -29,6 +29,7 @@ from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.metrics.instruments import REPORTS
 from finetune_operator.reports.connections import Bounds
 from finetune_operator.reports.pod_owner import NotSeenYet
+from finetune_operator.reports.review_budget import ReviewBudget
 from finetune_operator.reports.schedule import Schedule
 from finetune_operator.reports.serving import Server, serve
 from finetune_operator.reports.token_review import Caller, TokenReviews, claimed
@@ -108,10 +109,7 @@ class _Endpoint:
         self._rate = rate
         self._schedule = schedule
         self._troubles = troubles
-        # Reviews have a budget of their own, beside the controller's: each address has a part of it, and for each pod a small one.
-        self._review_rate = RateLimit(per_second=50, burst=1000, keys=1)
-        self._review_rate_of_address = RateLimit(per_second=25, burst=500)
-        self._review_rate_of_pod = RateLimit(per_second=0.2, burst=10)
+        self._budget = ReviewBudget()
         self._reading: Counter[str] = Counter()
 
     async def post(self, request: web.Request) -> web.Response:
@@ -167,10 +165,7 @@ class _Endpoint:
     async def _authenticate(self, token: str, sender: Caller, address: str) -> None:
         """Ask the API server whose token it is, unless that is known."""
         if not self._reviews.knows(token):
-            pod = f"{sender.pod_uid} {address}"
-            _refuse_if_early(self._review_rate_of_pod.wait(pod), "too many tokens for this pod")
-            _refuse_if_early(self._review_rate_of_address.wait(address), "too many tokens from this address")
-            _refuse_if_early(self._review_rate.wait(""), "too many tokens")
+            _refuse_if_early(*self._budget.wait(sender, address))
         try:
             caller = await self._reviews.caller(token)
         except API_FAILURES as error:
