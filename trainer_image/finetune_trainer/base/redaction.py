@@ -42,7 +42,8 @@ class Redactor:
 
     def __init__(self) -> None:
         self._known: tuple[str, ...] = ()
-        self._heads: tuple[tuple[str, str], ...] = ()
+        self._heads: tuple[tuple[str, tuple[str, ...]], ...] = ()
+        """The secrets that begin so: tokens of one kind begin alike."""
         self._public: tuple[str, ...] = ()
         self._lock = threading.Lock()
 
@@ -62,8 +63,8 @@ class Redactor:
         """Return the text without secrets, nor the beginning of one that was cut."""
         for secret in self._known:
             text = text.replace(secret, HIDDEN)
-        for head, secret in self._heads:
-            text = _without_beginnings(text, head, secret)
+        for head, secrets in self._heads:
+            text = _without_beginnings(text, head, secrets)
         for pattern in _PATTERNS:
             text = pattern.sub(HIDDEN, text)
         return text
@@ -78,22 +79,32 @@ class Redactor:
 
     def _know(self, known: set[str]) -> None:
         self._known = tuple(sorted(known, key=lambda form: (-len(form), form)))
-        heads = {form[:_HEAD]: form for form in self._known if len(form) >= 2 * _HEAD}
+        heads: dict[str, list[str]] = {}
+        for form in self._known:
+            if len(form) >= 2 * _HEAD:
+                heads.setdefault(form[:_HEAD], []).append(form)
         self._heads = tuple(
-            (head, form) for head, form in sorted(heads.items()) if "://" not in head and not self._is_public(head)
+            (head, tuple(forms_of_head))
+            for head, forms_of_head in sorted(heads.items())
+            if "://" not in head and not self._is_public(head)
         )
 
     def _is_public(self, form: str) -> bool:
         return any(form in text for text in self._public)
 
 
-def _without_beginnings(text: str, head: str, secret: str) -> str:
+def _without_beginnings(text: str, head: str, secrets: Iterable[str]) -> str:
     start = text.find(head)
     while start >= 0:
-        length = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text[start:], secret, strict=False)))
+        length = max(_alike(text[start:], secret) for secret in secrets)
         text = f"{text[:start]}{HIDDEN}{text[start + length :]}"
         start = text.find(head, start + len(HIDDEN))
     return text
+
+
+def _alike(text: str, secret: str) -> int:
+    """Return how many characters both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(text, secret, strict=False)))
 
 
 redact = Redactor()

@@ -170,6 +170,14 @@ def test_the_beginning_of_a_secret_that_was_cut_is_found_too() -> None:
     assert redactor("a message that was cut at a1B2c3D4e5F6g7H8") == "a message that was cut at ***"
 
 
+def test_of_secrets_that_begin_alike_none_is_shown_further_than_they_do() -> None:
+    redactor = Redactor()
+    secrets = [f"sk-service-v1-{letter * 9}{letter.upper() * 9}" for letter in "abc"]
+    redactor.remember(secrets)
+
+    assert [redactor(f"cut at {secret[:27]}") for secret in secrets] == ["cut at ***"] * 3
+
+
 @pytest.mark.parametrize(
     ("secret", "part"),
     [
