@@ -35,6 +35,8 @@ class Entry:
     """The Jobs that were last seen to be its own. A pod may outlive its Job, and its final report still counts."""
     made: set[tuple[str, str]] | None = None
     """Plural and name of the children that were made, where another then could not be; None once the Job is there too."""
+    made_job: str = ""
+    """The resourceVersion of the Job that was made last: the pass that made it knows what its first event tells."""
     obstacle: Obstacle = field(default_factory=Obstacle)
     queue: Obstacle | None = None
     """The last answer to what its queue makes of a Job that waits in it, or that is suspended."""

@@ -97,11 +97,12 @@ class Profiles:
         )
         return finetunejob
 
-    def with_profile(self, raw: JsonObject, found: AppliedProfile) -> FineTuneJob:
-        """Read a FineTuneJob as if its status named this profile."""
-        return parse_finetunejob(
-            {**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}}, self._keys()
-        )
+    def with_profile(self, raw: JsonObject, found: AppliedProfile, before: FineTuneJob) -> FineTuneJob:
+        """Read a FineTuneJob as if its status named this profile. Its spec is that of `before`, and is not read again once its status does."""
+        named = {**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}}
+        given = parse_finetunejob(named, self._keys(), before)
+        self._known[given.uid] = None, given
+        return given
 
     async def settle(
         self, finetunejob: FineTuneJob, spec: FineTuneJobSpec, *, running: bool

@@ -133,8 +133,13 @@ class Watches:
             self._blocked.wake(raw["metadata"]["namespace"])
             if key is not None:
                 self._finetunejobs.retry(key)
-        if key is not None:
+        if key is not None and not (there is not None and self._is_known(key, raw)):
             self._queue.add(key)
+
+    def _is_known(self, key: Key, raw: JsonObject) -> bool:
+        """Whether a Job is as the pass that made it saw it."""
+        entry = self._finetunejobs.get(key)
+        return entry is not None and entry.made_job == raw["metadata"]["resourceVersion"]
 
     def _note_job(self, place: tuple[str, str], raw: JsonObject, there: JsonObject | None) -> None:
         """Look again at the pods that could not be told to be ours or not, where a Job has come, has gone or is another one now.

@@ -13,7 +13,7 @@ from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, JobState, Observation
 from finetune_operator.job.own_jobs import OwnJobs
-from finetune_operator.job.ownership import changed, conflict, holds, is_our_claim, is_ours, leaving
+from finetune_operator.job.ownership import changed, conflict, holds, is_our_claim, is_ours, job_as_owner, leaving
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import JOBS, NETWORK_POLICIES, PVCS, SECRETS, SERVICES, Kind, Kube
@@ -65,9 +65,10 @@ class Maker:
         made = await self._make(finetunejob, wanted, entry.made)
         if isinstance(made, Cause):
             return replace(observed, blocked=made)
+        entry.note_job(job_as_owner(made.name, made.uid))
         if at_once:
             # If not, what was made first may be gone by now, and is looked up by the next pass.
-            entry.made = None
+            entry.made, entry.made_job = None, made.version
         if observed.check_first:
             return replace(observed, preflight=Observation(job=made))
         entry.run_secret = None
