@@ -23,7 +23,7 @@ WANDB  := .wandb
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo cluster bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill bench-page test-keras test-mlflow test-qlora test-trackio test-wandb test-devcluster generate verify version lock lint format clean
+.PHONY: help demo cluster bench-trainer bench-tenants bench-operator bench-reports bench-gpu test test-fast test-integration images sbom verify-images test-slow chaos bench-kill bench-page test-extras test-keras test-mlflow test-qlora test-trackio test-wandb test-devcluster generate verify version lock lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -116,6 +116,9 @@ test-trackio: $(READY) $(TRACKIO_VENV)/.installed  ## Run the tests of runs at t
 
 test-wandb: $(WANDB)/.installed  ## Run the tests of runs in W&B's offline mode, with its own client
 	PYTHONPATH=$(abspath $(WANDB)) $(BIN)/python -m pytest -m wandb tests/trainer
+
+test-extras:  ## Run the five that need something more installed, also where one fails: before a release nothing else does
+	$(MAKE) --keep-going test-keras test-mlflow test-qlora test-trackio test-wandb
 
 bench-page: $(READY)  ## Measure the page's first paint with 500 jobs, and what a change of 50 takes of its main thread; needs Chromium
 	$(BIN)/python -m pytest -s -m bench tests/integration/test_page_looks.py
