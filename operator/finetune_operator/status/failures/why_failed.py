@@ -142,6 +142,15 @@ def failed_pods(pods: Iterable[PodState]) -> list[tuple[PodState, Terminated]]:
     return sorted(failed, key=lambda each: each[1].finished or _LATEST)
 
 
+def is_last(pods: Iterable[PodState], spec: FineTuneJobSpec, *, ended: bool = False) -> bool:
+    """Whether no attempt follows the one that runs, or the one that has `ended`, by how many of these pods failed by themselves."""
+    return _counted(pods) >= spec.run_policy.backoff_limit + ended
+
+
+def _counted(pods: Iterable[PodState]) -> int:
+    return sum(end.counted for _, end in failed_pods(pods))
+
+
 def root_cause(pods: Iterable[PodState]) -> tuple[PodState, Terminated] | None:
     """Of pods that trained together the one that failed first by itself, rather than those that failed because of it.
 
@@ -174,7 +183,7 @@ def job_failure(end: End, observed: Observation, spec: FineTuneJobSpec) -> Failu
         return Failure(reason=to_reason(end.cause.reason), message=cut(end.cause.message or "the Job failed"))
     last = group_failure(*cause, spec)
     if end.cause.reason == Reason.BACKOFF_LIMIT_EXCEEDED:
-        counted = max(1, sum(ended.counted for _, ended in failed_pods(observed.pods)))
+        counted = max(1, _counted(observed.pods))
         what = "attempt" if spec.resources.nodes == 1 else "failed pod"
         times = f"gave up after {counted} {what}{'s' if counted != 1 else ''}; the last one: "
         return last.model_copy(update={"message": cut(times + last.message)})

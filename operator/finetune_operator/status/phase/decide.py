@@ -11,7 +11,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import End, Observation, PodState, Terminated
 from finetune_operator.job.preflight import preflight_spec
 from finetune_operator.status.failures.disruptions import describe_disruption, lost_since, notice
-from finetune_operator.status.failures.why_failed import group_failure, job_failure
+from finetune_operator.status.failures.why_failed import group_failure, is_last, job_failure
 from finetune_operator.status.messages import describe_end, describe_progress
 from finetune_operator.status.phase.facts import Facts, gather_facts
 from finetune_operator.status.phase.next_look import next_look
@@ -121,7 +121,8 @@ def _phase_before(facts: Facts) -> Phase:
 def _between_attempts(facts: Facts, pod: PodState, ended: Terminated) -> Verdict:
     """The attempt has failed, and the Job controller has not yet decided what follows."""
     what = group_failure(pod, ended, facts.spec).message
-    if ended.counted and ended.exit_code in NOT_RETRIED:
+    final = ended.exit_code in NOT_RETRIED or is_last(facts.observed.pods, facts.spec, ended=True)
+    if ended.counted and final:
         return Verdict(_phase_before(facts), Reason.FAILING, what)
     reason, then = Reason.RESUMING, "a new attempt goes on from the last checkpoint"
     if ended.exit_code == ExitCode.STOPPED:

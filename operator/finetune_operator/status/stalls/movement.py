@@ -10,6 +10,7 @@ from finetune_api.status import Progress
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation, PodState
+from finetune_operator.status.failures.why_failed import is_last
 
 _WHOLE = 100
 """Percent. What comes after the last step, such as to save the model, takes as long as it takes."""
@@ -23,6 +24,8 @@ class Silence:
     deadline: timedelta
     ended_by_us: bool = False
     """Whether the operator ends the attempt, and not its trainer."""
+    last: bool = False
+    """Whether no other attempt follows."""
 
     @property
     def moments(self) -> tuple[datetime, ...]:
@@ -41,10 +44,12 @@ class Silence:
 
     def __str__(self) -> str:
         """For people, and the same for as long as it lasts."""
-        return (
-            f"no step since {format_time(self.since)}; if none is done by {format_time(self.ends_at)} the attempt ends, and a new "
-            "one goes on from the newest checkpoint"
+        then = (
+            "the job fails: no attempt is left (runPolicy.backoffLimit)"
+            if self.last
+            else "the attempt ends, and a new one goes on from the newest checkpoint"
         )
+        return f"no step since {format_time(self.since)}; if none is done by {format_time(self.ends_at)} {then}"
 
 
 def silence(spec: FineTuneJobSpec, progress: Progress | None, observed: Observation) -> Silence | None:
@@ -55,17 +60,18 @@ def silence(spec: FineTuneJobSpec, progress: Progress | None, observed: Observat
     pod = observed.attempts[-1] if observed.attempts else None
     if progress is None or pod is None or pod.terminated is not None:
         return None
+    last = is_last(observed.pods, spec)
     if progress.last_progress_time is not None and progress.deadline_seconds:
-        return Silence(progress.last_progress_time, timedelta(seconds=progress.deadline_seconds))
-    asked, last = spec.run_policy.progress_deadline_seconds, progress.last_report_time
-    if not asked or last is None or not _is_stock(progress, pod) or progress.percent >= _WHOLE:
+        return Silence(progress.last_progress_time, timedelta(seconds=progress.deadline_seconds), last=last)
+    asked, heard = spec.run_policy.progress_deadline_seconds, progress.last_report_time
+    if not asked or heard is None or not _is_stock(progress, pod) or progress.percent >= _WHOLE:
         return None
     if observed.hearing is not None:
         if observed.hearing.trouble:
             return None  # It sends, and it does not arrive.
-        last = max(last, observed.hearing.since)
-    last = last.replace(microsecond=0)  # as the status has it, by which the next look is due
-    return Silence(last, timedelta(seconds=asked), ended_by_us=True)
+        heard = max(heard, observed.hearing.since)
+    heard = heard.replace(microsecond=0)  # as the status has it, by which the next look is due
+    return Silence(heard, timedelta(seconds=asked), ended_by_us=True, last=last)
 
 
 def _is_stock(progress: Progress, pod: PodState) -> bool:

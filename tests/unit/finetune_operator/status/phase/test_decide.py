@@ -106,3 +106,15 @@ def test_a_job_that_somebody_started_again_despite_spec_suspend_is_reported_as_i
     assert status["message"].startswith(
         "spec.suspend is set, and somebody started the Job again (with Kueue, deactivate its Workload instead): epoch 1.1"
     )
+
+
+def test_after_the_last_attempt_no_new_one_is_announced() -> None:
+    once = parsed(runPolicy={"backoffLimit": 1})
+    first, second = pod(1, state=terminated(1)), pod(2, state=terminated(1))
+
+    retried = compute(once, observation(job(), first))
+    gave_up = compute(once, observation(job(), first, second))
+
+    assert line(retried)[:2] == ("Pending", "Retrying")
+    assert line(gave_up)[1] == "Failing"
+    assert "new one" not in gave_up["message"]

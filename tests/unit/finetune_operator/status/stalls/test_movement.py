@@ -13,6 +13,7 @@ from tests.unit.finetune_operator.samples import (
     received,
     running,
     stamp,
+    terminated,
 )
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
@@ -48,6 +49,25 @@ def test_a_training_without_a_step_for_half_of_its_deadline_says_so_until_the_ne
     assert still["message"].endswith("; " + STILL)
     assert still["conditions"][0]["message"] == still["message"] == later["message"]
     assert (still["progress"]["lastProgressTime"], again["progress"]["lastProgressTime"]) == (stamp(50), stamp(151))
+
+
+def test_of_the_last_attempt_it_is_said_that_none_follows() -> None:
+    policy = {"runPolicy": {"backoffLimit": 1}}
+
+    def told(*former: dict[str, Any]) -> str:
+        newest = pod(len(former) + 1, state=running())
+        observed = observation(job(), *former, newest, report=received(report(), len(former) + 1, 50))
+        moving = compute(parsed(**policy), observed, 60)
+        message: str = compute(parsed(moving, **policy), observed, 110)["message"]
+        return message
+
+    first, last, after_a_disruption = (
+        told(), told(pod(1, state=terminated(1))), told(pod(1, state=terminated(143)))
+    )  # fmt: skip
+
+    assert first.endswith("the attempt ends, and a new one goes on from the newest checkpoint")
+    assert after_a_disruption.endswith("the attempt ends, and a new one goes on from the newest checkpoint")
+    assert last.endswith(f"if none is done by {stamp(170)} the job fails: no attempt is left (runPolicy.backoffLimit)")
 
 
 def test_it_is_announced_once() -> None:
