@@ -161,7 +161,7 @@ def _parse_pod(raw: JsonObject) -> PodState:
     state = container.get("state") or {}
     terminated = _terminated(state, status)
     started = (state.get("running") or state.get("terminated") or {}).get("startedAt")
-    final, unread = parse_final_report(terminated.message) if terminated else (None, "")
+    final, unread = parse_final_report(_last_word(state)) if terminated else (None, "")
     running = "running" in state and terminated is None
     scheduled = _condition(status, _SCHEDULED, "True") or {}
     return PodState(
@@ -209,7 +209,7 @@ def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
             exit_code=_exit_code(ended.get("exitCode")),
             # An eviction is in the status of the pod; that of the container only holds that it was killed.
             reason=status.get("reason") or ended.get("reason") or "",
-            message=ended.get("message") or status.get("message") or "",
+            message=_said_of_pod(status) or ended.get("message") or status.get("message") or "",
             finished=parse_time(ended.get("finishedAt")),
             disrupted=_disrupted(status),
         )
@@ -218,6 +218,16 @@ def _terminated(state: JsonObject, status: JsonObject) -> Terminated | None:
         reason, message = status.get("reason") or initial.reason, status.get("message") or initial.message
         return Terminated(None, reason, message, disrupted=_disrupted(status))
     return None
+
+
+def _said_of_pod(status: JsonObject) -> str:
+    """Why the node ended the whole pod, which no word of its container knows."""
+    return (status.get("message") or "") if status.get("reason") else ""
+
+
+def _last_word(state: JsonObject) -> str:
+    """What the container itself left behind."""
+    return (state.get("terminated") or {}).get("message") or ""
 
 
 def _missed_since(status: JsonObject) -> datetime | None:

@@ -196,8 +196,12 @@ OF_A_LIMIT_RANGE = "raise the limit of ephemeral-storage, which a LimitRange of 
         ("Pod ephemeral local storage usage exceeds the total limit of containers 10Gi. ", OF_A_LIMIT_RANGE),
     ],
 )
-def test_an_eviction_says_what_the_node_lacks_and_what_helps(message: str, hint: str) -> None:
-    evicted = pod(phase="Failed", reason="Evicted", message=message, state=terminated(137))
+@pytest.mark.parametrize(
+    "word", ["", '{"exitCode":143,"outputEmpty":true}', "step 3: saved"], ids=["none", "final report", "log"]
+)
+def test_an_eviction_says_what_the_node_lacks_and_what_helps(message: str, hint: str, word: str) -> None:
+    # A trainer leaves its word where it can, and may be killed before it ends as it says there.
+    evicted = pod(phase="Failed", reason="Evicted", message=message, state=terminated(137, message=word))
 
     found = failure(BACKOFF, evicted)
 
