@@ -65,6 +65,7 @@ def test_a_scrape_counts_jobs_by_phase_their_ends_and_the_requests_that_they_too
     assert ended["finetune_kube_requests_total", "200", "finetunejobs/status", "update"] >= 2
     assert ended["finetune_kube_requests_total", "200", "finetunejobs", "watch"] >= 1
     assert ended["finetune_leader",] == 1
+    assert ("finetune_watch_age_seconds", "finetunejobs") in ended
     wait_for(
         lambda: scraped(operator_process).get(suspended, 0),
         lambda count: count == before,

@@ -15,7 +15,7 @@ from finetune_operator.controller.profiles import trim_profile
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.ownership import controller
 from finetune_operator.job.parse_children import has_ended, parse_job, trim_job, trim_pod, worth_of_job, worth_of_pod
-from finetune_operator.kube.client import JOBS, PODS, PROFILES, Kind, Kube
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, PROFILES, Kind, Kube
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.object_limit import Worth
 from finetune_operator.kube.quotas import RESOURCE_QUOTAS, QuotaRoom, trim_quota
@@ -105,7 +105,8 @@ class Watches:
 
     def silences(self) -> Mapping[str, float]:
         """Seconds since the API server last sent anything, of each kind without which nothing goes on."""
-        return {informer.kind.plural: informer.silence() for informer in (self.jobs, self.pods, self.profiles)}
+        informers = {informer.kind.plural: informer.silence() for informer in (self.jobs, self.pods, self.profiles)}
+        return {**informers, FINETUNEJOBS.plural: self._finetunejobs.silence()}
 
     def has_job(self, key: Key) -> bool:
         """Whether there is something that may run and end for a FineTuneJob."""
