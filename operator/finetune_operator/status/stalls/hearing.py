@@ -47,10 +47,10 @@ class Unheard:
 def unheard(observed: Observation, before: FineTuneJobStatus, nodes: int) -> Unheard | None:
     """Since when no report of the pod that is to report has come.
 
-    None where nobody listens, or where the pod does not run. What came before this process listened is not held against a pod.
+    None where nobody listens, or where the pod does not run, or has said that it has finished. What came before this process listened is not held against a pod.
     """
     pod = observed.attempts[-1] if observed.attempts else None
-    if observed.hearing is None or pod is None or not pod.running:
+    if observed.hearing is None or pod is None or not pod.running or _has_finished(pod):
         return None
     last, patience, said = _last_report(pod, before), NEXT_REPORT, _said(pod, before)
     if last is None:
@@ -59,6 +59,12 @@ def unheard(observed: Observation, before: FineTuneJobStatus, nodes: int) -> Unh
         return None
     since, trouble = observed.hearing.since, observed.hearing.trouble
     return Unheard(max(last, since), patience, trouble, said if last < since and not trouble else "")
+
+
+def _has_finished(pod: PodState) -> bool:
+    """Whether its trainer has nothing more to report, and at most waits for those of other pods to end."""
+    report = pod.report.body.report if pod.report is not None else None
+    return report is not None and report.stage == "Finished"
 
 
 def _said(pod: PodState, before: FineTuneJobStatus) -> str:

@@ -105,3 +105,12 @@ def test_a_trainer_that_has_reported_and_falls_silent_is_said_after_longer() -> 
 @pytest.mark.parametrize(("seconds", "left"), [(12, 60), (60, 12), (72, None), (900, None)])
 def test_the_job_is_looked_at_again_when_the_minute_is_over(seconds: float, left: float | None) -> None:
     assert computed(parsed(), unheard(), at(seconds)).again == left
+
+
+def test_a_trainer_that_has_finished_is_not_missed_where_its_pod_does_not_end() -> None:
+    last = received({"report": {**REPORT, "stage": "Finished"}}, seconds=100)
+
+    status = compute(parsed(), heard(observation(job(), pod(state=running(12)), report=last)), 3600)
+
+    assert line(status)[:2] == ("Running", "Finished")
+    assert "no report" not in status["message"]
