@@ -1,6 +1,7 @@
 """How a new status differs from the one before, as both are written."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
@@ -51,6 +52,8 @@ class Change:
 _NOTHING = Change(any=False, urgent=False, only_clock=False)
 _BEGIN = {"startTime", "usage"}
 """What is new when a Job begins: its pod comes in a moment, or it is said why not, and either is written with it."""
+_NEWS: Final = (Reason.NOT_MOVING, Reason.CREATE_FORBIDDEN)
+"""Reasons of a condition that somebody has to do something about. The others come and go while a job begins."""
 _TRANSITIONS = ("phase", "observedGeneration", "profile", "completionTime", "failure", "notifications")
 
 
@@ -83,5 +86,8 @@ def _transitions(status: JsonObject) -> list[object]:
     """The part of a status that no report of the trainer changes by itself: a pod may send another each second."""
     return [
         *(status.get(name) for name in _TRANSITIONS),
-        *((each["type"], each["status"], each["reason"] == Reason.NOT_MOVING) for each in status.get("conditions", [])),
+        *(
+            (each["type"], each["status"], each["reason"] if each["reason"] in _NEWS else None)
+            for each in status.get("conditions", [])
+        ),
     ]

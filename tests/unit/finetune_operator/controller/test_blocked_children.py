@@ -81,6 +81,19 @@ async def test_another_spec_of_a_blocked_job_is_tried_at_once(world: World) -> N
     assert world.api.requests[0] == "create jobs"
 
 
+async def test_a_job_that_is_refused_as_it_begins_says_so_at_once(world: World) -> None:
+    world.api.put(FINETUNEJOBS, finetunejob({}))
+    world.api.failures["create jobs"] = QUOTA
+    await world.see()
+
+    await world.reconcile()
+
+    assert (reason_of(world.status()), world.status()["message"]) == (
+        "CreateForbidden",
+        "exceeded quota: count/jobs.batch=0",
+    )
+
+
 async def test_a_name_that_is_taken_is_looked_up_and_nothing_else(world: World) -> None:
     world.api.put(JOBS, job())
     await world.see()
