@@ -185,7 +185,7 @@ def test_a_break_is_accepted_with_a_reason_and_no_longer_than_it_is_one(tmp_path
     (tmp_path / RELEASED / "accepted-breaks.yaml").write_text(yaml.safe_dump(accepted))
     del training_of(crd)["seed"], training_of(crd)["epochs"]
 
-    found = unaccepted_breaks(tmp_path, crd)
+    found = unaccepted_breaks(tmp_path, crd, profile_definition())
 
     assert found == [
         "v1alpha1.spec.training.epochs: removed",
