@@ -8,7 +8,7 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.children.create import create, place_of
-from finetune_operator.controller.children.shared import SharedObjects, of_namespace
+from finetune_operator.controller.children.shared import BEGIN_SECONDS, SharedObjects, of_namespace
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, JobState, Observation
@@ -47,7 +47,9 @@ class Maker:
         children = build_children(
             finetunejob, spec, pod_defaults, run_secret=run_secret, output_bound=observed.output_bound
         )
-        in_the_way = await self._shared.make_missing(finetunejob.namespace, of_namespace(children), anew=True)
+        in_the_way = await self._shared.make_missing(
+            finetunejob.namespace, of_namespace(children), known_for=BEGIN_SECONDS
+        )
         if in_the_way is not None:
             return replace(observed, blocked=in_the_way)
         wanted: list[tuple[Kind, JsonObject | None]]

@@ -8,7 +8,7 @@ from kubernetes.aio.client.exceptions import ConflictException, ForbiddenExcepti
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller.children.create import find_or_create, place_of
-from finetune_operator.controller.children.shared import SharedObjects, of_namespace
+from finetune_operator.controller.children.shared import BEGIN_SECONDS, RESTORE_SECONDS, SharedObjects, of_namespace
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
@@ -29,13 +29,16 @@ class Restorer:
         self._kube = kube
         self._shared = shared
 
-    async def restore(self, finetunejob: FineTuneJob, job: JobState, children: Manifests, entry: Entry) -> bool:
+    async def restore(
+        self, finetunejob: FineTuneJob, job: JobState, children: Manifests, entry: Entry, *, is_stuck: bool
+    ) -> bool:
         """Make NetworkPolicies, Service and the Secret of the run again where they were deleted.
 
-        The claim too, once, where it was made long before the Job. Return False where the Job cannot go on with them, and is deleted:
-        another is made when it has gone, after its pods.
+        The claim too, once, where it was made long before the Job. `is_stuck` is whether a pod has a node and does not start. Return False
+        where the Job cannot go on with them, and is deleted: another is made when it has gone, after its pods.
         """
-        await self._shared.make_missing(finetunejob.namespace, of_namespace(children), anew=True)
+        known_for = RESTORE_SECONDS if is_stuck else BEGIN_SECONDS
+        await self._shared.make_missing(finetunejob.namespace, of_namespace(children), known_for=known_for)
         live = await self._kube.get(JOBS, finetunejob.namespace, job.name)
         if live is not None and await self._has_lost_config_map(finetunejob, live):
             logger.info("%s: its ConfigMap is gone, which older operators made: the Job is made anew", finetunejob.key)

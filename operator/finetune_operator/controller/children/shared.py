@@ -19,8 +19,10 @@ from finetune_operator.manifests.metadata import is_shared
 
 Wanted = tuple[Kind, JsonObject]
 
-_LOOK_SECONDS: Final = 60.0
-"""What somebody may have deleted is looked up again when a job begins, or an attempt, if that is longer ago."""
+BEGIN_SECONDS: Final = 60.0
+"""What somebody may have deleted is looked up again when a job begins, if that is longer ago."""
+RESTORE_SECONDS: Final = 1.0
+"""And for an attempt that does not start: of many of a namespace one looks."""
 _MOST: Final = 10_000
 _REMEMBER_SECONDS: Final = 3600.0
 
@@ -35,19 +37,19 @@ class SharedObjects:
         """What an object held and when it was looked at, by namespace, plural and name."""
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def make_missing(self, namespace: str, wanted: Sequence[Wanted], *, anew: bool) -> Cause | None:
+    async def make_missing(self, namespace: str, wanted: Sequence[Wanted], *, known_for: float) -> Cause | None:
         """Make what is missing. Return why another's object is in the way. Raises API_FAILURES.
 
         Args:
             namespace: Theirs.
             wanted: What is to be there, and hold the `data` that it has here.
-            anew: Whether to look at what was seen a minute ago. A job that begins needs it; one that runs has it.
+            known_for: So many seconds what was seen is taken to be there still. A job that runs has it.
         """
         # Of many jobs that begin at once one asks, and the others wait for its answer.
         lock = self._locks.setdefault(namespace, asyncio.Lock())
         async with lock:
             for kind, manifest in wanted:
-                if self._is_there(kind, manifest, anew):
+                if self._is_there(kind, manifest, known_for):
                     continue
                 live = await find_or_create(self._kube, kind, manifest)
                 if not is_shared(live, manifest):
@@ -66,10 +68,9 @@ class SharedObjects:
         for place in [each for each in self._seen if each[0] == namespace]:
             self._seen.pop(place, None)
 
-    def _is_there(self, kind: Kind, manifest: JsonObject, anew: bool) -> bool:
-        data, looked = self._seen.get(_place(kind, manifest), (None, -_LOOK_SECONDS))
-        known = _place(kind, manifest) in self._seen and data == manifest.get("data")
-        return known and not (anew and self._clock() - looked > _LOOK_SECONDS)
+    def _is_there(self, kind: Kind, manifest: JsonObject, known_for: float) -> bool:
+        seen = self._seen.get(_place(kind, manifest))
+        return seen is not None and seen[0] == manifest.get("data") and self._clock() - seen[1] <= known_for
 
 
 def of_namespace(children: Manifests) -> list[Wanted]:

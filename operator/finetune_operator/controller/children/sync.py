@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -90,7 +91,7 @@ class JobSync:
         if (stuck is not None and entry.restored != stuck) or entry.made is not None:
             children = build_children(finetunejob, spec, pod_defaults)
             try:
-                if not await self._restorer.restore(finetunejob, job, children, entry):
+                if not await self._restorer.restore(finetunejob, job, children, entry, is_stuck=stuck is not None):
                     return observed
                 entry.restored = stuck
             except REFUSED as error:
@@ -125,7 +126,7 @@ class JobSync:
             return
         authority = CONFIG_MAPS, build_authority(namespace, ca)
         try:
-            in_the_way = await self._shared.make_missing(namespace, [authority], anew=False)
+            in_the_way = await self._shared.make_missing(namespace, [authority], known_for=math.inf)
             why = in_the_way.message if in_the_way is not None else ""
         except REFUSED as error:
             why = api_message(error)

@@ -7,7 +7,7 @@ from tests.unit.finetune_operator.controller.world import OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import member, merged, pod
 
-from finetune_operator.job.names import preflight_job_name
+from finetune_operator.job.names import AUTHORITY, preflight_job_name
 from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PODS, SECRETS
 from finetune_operator.manifests.run_file import mounted_config_map
 
@@ -61,6 +61,21 @@ async def test_a_job_of_an_older_operator_that_has_its_config_map_is_left_alone(
 
     assert about_the_run(world) == []
     assert mounted_config_map(world.api.objects[JOBS.plural, "yelp"]) == "yelp-run"
+
+
+async def test_the_authority_that_somebody_deleted_as_a_job_began_comes_back_for_its_pod(world: World) -> None:
+    await world.see()
+    await world.reconcile()
+    made = world.api.put(JOBS, world.api.objects[JOBS.plural, "yelp"])
+    del world.api.objects[CONFIG_MAPS.plural, AUTHORITY]
+    owner = {**OWNED_POD["metadata"]["ownerReferences"][0], "uid": made["metadata"]["uid"]}
+    world.api.put(PODS, merged(pod(), {"metadata": {**OWNED_POD["metadata"], "ownerReferences": [owner]}}))
+    world.time += 10
+    await world.see()
+
+    await world.reconcile()
+
+    assert (CONFIG_MAPS.plural, AUTHORITY) in world.api.objects
 
 
 @pytest.mark.parametrize("refused", [None, refusal(403, "exceeded quota: secrets")])
