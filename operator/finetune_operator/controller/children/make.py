@@ -7,7 +7,7 @@ from secrets import token_urlsafe
 from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_operator.controller.children.create import create, place_of
+from finetune_operator.controller.children.create import create, create_or_get, place_of
 from finetune_operator.controller.children.shared import BEGIN_SECONDS, SharedObjects, of_namespace
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
@@ -64,13 +64,15 @@ class Maker:
             ]
         at_once = not entry.made
         entry.made = entry.made or set()
-        made = await self._make(finetunejob, wanted, entry.made)
+        made, is_new = await self._make(finetunejob, wanted, entry.made)
         if isinstance(made, Cause):
             return replace(observed, blocked=made)
         entry.note_job(job_as_owner(made.name, made.uid))
         if at_once:
             # If not, what was made first may be gone by now, and is looked up by the next pass.
-            entry.made, entry.made_job = None, made.version
+            entry.made = None
+            # One that is suspended waits in a queue, perhaps, which the next pass asks.
+            entry.made_job = made.version if is_new and not made.suspended else ""
         if observed.check_first:
             return replace(observed, preflight=Observation(job=made))
         entry.run_secret = None
@@ -91,26 +93,27 @@ class Maker:
 
     async def _make(
         self, finetunejob: FineTuneJob, wanted: list[tuple[Kind, JsonObject | None]], already: set[tuple[str, str]]
-    ) -> JobState | Cause:
-        """Make those that are wanted, in their order; the last is a Job. Return it, or why another's object is in the way.
+    ) -> tuple[JobState | Cause, bool]:
+        """Make those that are wanted, in their order; the last is a Job. Return it, or why another's object is in the way, and whether it is new.
 
         What is `already` made is left out, and what is made is added to it.
         """
         made: JsonObject = {}
+        is_new = False
         for kind, manifest in wanted:
             if manifest is None or place_of(kind, manifest) in already:
                 continue
-            made = await create(
+            made, is_new = await create_or_get(
                 self._kube, kind, self._own_jobs.seal(manifest, finetunejob) if kind is JOBS else manifest
             )
             in_the_way = self._in_the_way(kind, made, manifest, finetunejob)
             if in_the_way is not None and in_the_way.reason == Reason.CONFIG_CHANGED:
                 in_the_way = await self._make_anew(kind, made, manifest, finetunejob)
             if in_the_way is not None:
-                return in_the_way
+                return in_the_way, False
             if kind != JOBS:
                 already.add(place_of(kind, manifest))
-        return parse_job(made)
+        return parse_job(made), is_new
 
     async def _make_anew(
         self, kind: Kind, live: JsonObject, manifest: JsonObject, finetunejob: FineTuneJob

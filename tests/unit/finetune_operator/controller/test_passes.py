@@ -60,6 +60,22 @@ async def test_a_job_that_was_made_long_after_its_other_children_is_looked_at_ag
     assert (entry.made_job, (JOBS.plural, "yelp") in world.api.objects) == ("", True)
 
 
+async def test_a_job_that_was_there_already_or_is_suspended_is_looked_at_again(world: World) -> None:
+    world.edit(suspend=True)
+    await world.see()
+    await world.reconcile()
+    entry = world.finetunejobs.get(KEY)
+    assert entry is not None
+    suspended = entry.made_job
+    world.edit(suspend=False)
+    await world.see_finetunejobs()
+
+    await world.reconcile()  # The cache of Jobs does not show it yet, and a second POST finds it.
+
+    assert world.api.requests.count("create jobs") == 2
+    assert (suspended, entry.made_job) == ("", "")
+
+
 async def test_the_spec_of_a_job_that_begins_is_read_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[str] = []
 
