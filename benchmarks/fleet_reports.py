@@ -1,30 +1,28 @@
 """Pods that report to the operator, each on a connection of its own and with a token that is bound to it, as often as it is asked to."""
 
 import asyncio
+import contextlib
 import json
-import ssl
+import sys
 import time
-from contextlib import AsyncExitStack
+from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-import aiohttp
 from fleet_load import STRATEGIC, Json, Load, pod_states, pod_status
-from reports import report
 
 from finetune_api.report import AUDIENCE
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import AUTHORITY, LABEL_JOB_NAME
 from finetune_operator.job.report import report_path
 
+_REPORTER = Path(__file__).with_name("fleet_reporter.py")
 _AT_ONCE = 16
 _POD_SECONDS = 120.0
 """Until the controllers have made the pods."""
 _FIRST_SECONDS = 90.0
 """Until all have reported once: each one's token is reviewed then, so many a second."""
-_PODS_OF_AN_ADDRESS = 100
-"""As from a node: connections are bounded by address."""
 
 
 class Reporters:
@@ -34,8 +32,8 @@ class Reporters:
         self._load = load
         self._url = f"https://127.0.0.1:{port}"
         self._folder = folder
-        self._stack = AsyncExitStack()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._process: Process | None = None
+        self._reading: asyncio.Task[None] | None = None
         self.known: set[str] = set()
         self.times: list[float] = []
         self.failures = 0
@@ -44,19 +42,24 @@ class Reporters:
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._stack.aclose()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            await self._process.wait()
+        if self._reading is not None:
+            await self._reading
 
     async def begin(self, pods: int) -> None:
         """Let the pods of so many jobs run, and report from then on. Return when all were heard once, or after a minute and a half."""
         [space] = self._load.namespaces
-        trusted = await self._trusted(space)
+        authority = self._folder / "ca.crt"
+        read = await self._load.send("GET", f"/api/v1/namespaces/{space}/configmaps/{AUTHORITY}")
+        authority.write_text(read["data"]["ca.crt"])
         found = await self._pods(space, pods)
+        command = (sys.executable, str(_REPORTER), self._url, str(authority))
+        self._process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
+        self._reading = asyncio.create_task(self._read(self._process))
         gate = asyncio.Semaphore(_AT_ONCE)
-        for number, pod in enumerate(found):
-            self._tasks.append(asyncio.create_task(self._run(space, pod, number, trusted, gate)))
+        await asyncio.gather(*(self._begin_to_report(self._process, space, pod, gate) for pod in found))
         end = time.perf_counter() + _FIRST_SECONDS
         while len(self.known) < len(found) and time.perf_counter() < end:
             await asyncio.sleep(0.2)
@@ -66,9 +69,15 @@ class Reporters:
         self.times, self.failures = [], 0
         return time.perf_counter()
 
-    async def _trusted(self, space: str) -> ssl.SSLContext:
-        authority = await self._load.send("GET", f"/api/v1/namespaces/{space}/configmaps/{AUTHORITY}")
-        return ssl.create_default_context(cadata=authority["data"]["ca.crt"])
+    async def _read(self, process: Process) -> None:
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        async for line in process.stdout:
+            answer = json.loads(line)
+            if answer["seconds"] is None:
+                self.failures += 1
+            else:
+                self.times.append(answer["seconds"])
+                self.known.add(answer["pod"])
 
     async def _pods(self, space: str, count: int) -> list[Json]:
         path, query = f"/api/v1/namespaces/{space}/pods", {"labelSelector": LABEL_JOB_NAME}
@@ -79,22 +88,15 @@ class Reporters:
                 return pods[:count]
             await asyncio.sleep(1)
 
-    async def _run(self, space: str, pod: Json, number: int, trusted: ssl.SSLContext, gate: asyncio.Semaphore) -> None:
+    async def _begin_to_report(self, process: Process, space: str, pod: Json, gate: asyncio.Semaphore) -> None:
         name, job = pod["metadata"]["name"], pod["metadata"]["labels"][LABEL_JOB_NAME]
         async with gate:
             token = await self._begin_to_run(space, name)
-        connector = aiohttp.TCPConnector(
-            ssl=trusted, keepalive_timeout=120, local_addr=(f"127.0.0.{2 + number // _PODS_OF_AN_ADDRESS}", 0)
-        )
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        session = await self._stack.enter_async_context(
-            aiohttp.ClientSession(self._url, connector=connector, headers=headers)
-        )
-        sequence = 0
-        while True:
-            sequence += 1
-            wait = await self._report(session, report_path(Key(space, job)), name, report(sequence))
-            await asyncio.sleep(wait)
+        assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+        line = {"pod": name, "path": report_path(Key(space, job)), "token": token}
+        process.stdin.write(json.dumps(line).encode() + b"\n")
+        with contextlib.suppress(ConnectionError):
+            await process.stdin.drain()
 
     async def _begin_to_run(self, space: str, name: str) -> str:
         """Write that the pod runs, and return its token."""
@@ -108,19 +110,3 @@ class Reporters:
         }
         answer = await self._load.send("POST", f"/api/v1/namespaces/{space}/serviceaccounts/default/token", body)
         return str(answer["status"]["token"])
-
-    async def _report(self, session: aiohttp.ClientSession, path: str, pod: str, body: bytes) -> float:
-        """Send one report. Return the seconds until the next one."""
-        begun = time.perf_counter()
-        try:
-            async with session.post(path, data=body, timeout=aiohttp.ClientTimeout(total=10)) as response:
-                answer: dict[str, Any] = json.loads(await response.read() or b"{}")
-                if response.status == 200:
-                    self.times.append(time.perf_counter() - begun)
-                    self.known.add(pod)
-                    return float(answer["nextReportSeconds"])
-                wait = float(response.headers.get("Retry-After", 2))
-        except (aiohttp.ClientError, TimeoutError):
-            wait = 2.0
-        self.failures += 1
-        return wait

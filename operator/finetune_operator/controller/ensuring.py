@@ -14,7 +14,7 @@ from finetune_operator.controller.profile_keeper import ProfileKeeper
 from finetune_operator.controller.stand_back import StandBack
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.waiting.why_waiting import NO_POD_YET
+from finetune_operator.status.waiting.why_waiting import NOT_TAKEN_UP
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Ensurer:
             return Later(left_alone)
         if observed.job is not None and not had_job and observed.blocked is None and is_said:
             # That holds until there is news of the Job.
-            return Later(NO_POD_YET.total_seconds())
+            return Later(NOT_TAKEN_UP.total_seconds())
         return finetunejob, observed
 
 

@@ -4,7 +4,7 @@ from finetune_api.reasons import Reason
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.status.compute import Computed
-from finetune_operator.status.waiting.why_waiting import NO_POD_YET
+from finetune_operator.status.waiting.why_waiting import NO_POD_YET, NOT_TAKEN_UP
 
 _FORMER_SECONDS = 10.0
 """Until what is left of a former run is looked at again, should a cache not show its end."""
@@ -34,12 +34,17 @@ def _may_change(observed: Observation, computed: Computed, until_asked: float | 
     if observed.former is not None:
         return _FORMER_SECONDS
     if until_asked is None and (not computed.explained or _may_not_be_made(observed.under_way.blocked)):
-        until_asked = NO_POD_YET.total_seconds()
+        until_asked = (NOT_TAKEN_UP if _is_not_taken_up(observed.under_way) else NO_POD_YET).total_seconds()
     return soonest(computed.again, until_asked)
 
 
 def _may_not_be_made(cause: Cause | None) -> bool:
     return cause is not None and cause.reason == Reason.CREATE_FORBIDDEN
+
+
+def _is_not_taken_up(stage: Observation) -> bool:
+    """Whether there is a Job, and nothing that its controller has done about it."""
+    return stage.job is not None and stage.job.start_time is None and not stage.pods
 
 
 def soonest(*delays: float | None) -> float | None:

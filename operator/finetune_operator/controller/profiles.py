@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from weakref import WeakValueDictionary
 
 from cachetools import LRUCache, TTLCache
 from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
@@ -76,6 +77,7 @@ class Profiles:
         self._keys = keys
         self.own_jobs = OwnJobs(keys, installation)
         self._labels: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=_LABELS_SECONDS, timer=clock)
+        self._reading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._default_wanted = asyncio.Event()
         self._known: LRUCache[str, tuple[object, FineTuneJob]] = LRUCache(_READ)
         """Those that were read last, by uid, and from what: the version, what is kept of it, and the keys."""
@@ -138,11 +140,12 @@ class Profiles:
         return over_budget(request.namespace, applied.name, limit, used, server_time.now())
 
     async def _labels_of(self, namespace: str) -> dict[str, str]:
-        known = self._labels.get(namespace)
-        if known is None:
-            raw = await self._kube.get(NAMESPACES, "", namespace, on_behalf_of=namespace) or {"metadata": {}}
-            known = self._labels[namespace] = raw["metadata"].get("labels") or {}
-        return known
+        async with self._reading.setdefault(namespace, asyncio.Lock()):
+            known = self._labels.get(namespace)
+            if known is None:
+                raw = await self._kube.get(NAMESPACES, "", namespace, on_behalf_of=namespace) or {"metadata": {}}
+                known = self._labels[namespace] = raw["metadata"].get("labels") or {}
+            return known
 
     @property
     def wants_default(self) -> bool:

@@ -135,7 +135,7 @@ class Watches:
             if key is not None:
                 self._finetunejobs.retry(key)
         if key is not None and not (there is not None and self._is_known(key, raw)):
-            self._queue.add(key)
+            self._queue.add_soon(key)
 
     def _is_known(self, key: Key, raw: JsonObject) -> bool:
         """Whether a Job is as the pass that made it saw it."""
@@ -156,7 +156,7 @@ class Watches:
     def _on_pod(self, raw: JsonObject) -> None:
         key = self._own_key(raw, (raw["metadata"].get("labels") or {}).get(LABEL_JOB_UID, ""))
         if key is not None:
-            self._queue.add(key)
+            self._queue.add_soon(key)
 
     def _on_quota(self, raw: JsonObject) -> None:
         namespace, name = raw["metadata"]["namespace"], raw["metadata"]["name"]

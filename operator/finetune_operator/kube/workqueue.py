@@ -58,7 +58,8 @@ class WorkQueue(Generic[K]):
             is_urgent: Whether a key goes before the others of its lane; asked when it is added.
             is_narrow: Whether a lane gets two workers at the most, since little comes of its work: what is asked at once for the others, is
                 answered the sooner.
-            rest: For so many seconds after it was handled a key waits, so that all that comes meanwhile is one pass.
+            rest: For so many seconds after it was handled a key waits, and one that is added with others to come (`add_soon`), so that all
+                that comes meanwhile is one pass.
         """
         self._handle = handle
         self._delay_of = delay_of
@@ -86,10 +87,21 @@ class WorkQueue(Generic[K]):
 
         `later` is for what can wait, such as numbers: nearly all of what cannot goes before it, of whatever lane.
         """
-        lane = self._lane_of(key)
         if key in self._running or key in self._resting:
             self._again[key] = later and self._again.get(key, True)
+        else:
+            self._put(key, later=later)
+
+    def add_soon(self, key: K) -> None:
+        """Handle it in a moment, together with what else comes until then: more is to be expected."""
+        if self._changes.holds(self._lane_of(key), key):
             return
+        self._again[key] = False
+        if key not in self._running and key not in self._resting:
+            self._let_rest(key)
+
+    def _put(self, key: K, *, later: bool) -> None:
+        lane = self._lane_of(key)
         if not later:
             self._later.discard(lane, key)
             self._changes.put(lane, key, urgent=self._is_urgent(key))
@@ -148,13 +160,16 @@ class WorkQueue(Generic[K]):
                     del self._busy[lane]
                 del self._running[key]
                 self._changed.set()
-                self._resting.add(key)
-                if self._rest:
-                    asyncio.get_running_loop().call_later(self._rest, self._wake, key)
-                else:
-                    self._wake(key)
+                self._let_rest(key)
             # A pass with nothing to do waits for nothing: ten thousand of them must not keep reports and probes waiting.
             await asyncio.sleep(0)
+
+    def _let_rest(self, key: K) -> None:
+        self._resting.add(key)
+        if self._rest:
+            asyncio.get_running_loop().call_later(self._rest, self._wake, key)
+        else:
+            self._wake(key)
 
     def _wake(self, key: K) -> None:
         self._resting.discard(key)
@@ -184,6 +199,10 @@ class WorkQueue(Generic[K]):
         return min(_NARROW, self._most_of_a_lane) if self._is_narrow(lane) else self._most_of_a_lane
 
     async def _run(self, key: K) -> None:
+        # What it was to be looked at again for is looked at now, and it is said anew when to look next.
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.handle.cancel()
         try:
             again = await self._handle(key)
         except asyncio.CancelledError as error:

@@ -17,6 +17,8 @@ from finetune_operator.status.waiting.unschedulable import in_plain_words, is_ab
 
 NO_POD_YET = timedelta(seconds=5)
 """For so long after its begin, nothing needs to explain why a pod has not come or does not run."""
+NOT_TAKEN_UP = timedelta(seconds=30)
+"""After so long a Job is looked at again that its controller has not taken up yet. That it has is an event, and before it nothing is asked."""
 
 _HINTS: dict[str, str] = {
     Reason.CREATE_CONTAINER_CONFIG_ERROR: "the container cannot be configured",

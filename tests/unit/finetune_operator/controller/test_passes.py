@@ -1,5 +1,6 @@
 """A job that begins has few passes, and each reads little twice."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ from tests.unit.finetune_operator.controller.test_crowds import version, watches
 from tests.unit.finetune_operator.controller.world import KEY, OWNED, World
 from tests.unit.finetune_operator.samples import finetunejob, job, merged
 
+from finetune_api.values import format_time
 from finetune_operator.job import read_specs
 from finetune_operator.job.ownership import job_as_owner
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS
+from finetune_operator.kube import server_time
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES
 
 
 @pytest.mark.parametrize(
@@ -97,3 +100,37 @@ async def test_the_spec_of_a_job_that_begins_is_read_once(world: World, monkeypa
 
     assert (JOBS.plural, "yelp") in world.api.objects
     assert reads == ["_read_spec", "effective_spec"]
+
+
+async def test_a_job_that_its_controller_has_not_taken_up_is_looked_at_after_half_a_minute_and_then_soon(
+    world: World,
+) -> None:
+    await world.see()
+
+    made = await world.reconcile()
+    await world.see()
+    seen = await world.reconcile()
+    raw = world.api.objects[JOBS.plural, "yelp"]
+    world.api.put(JOBS, merged(raw, {"status": {"startTime": format_time(server_time.now())}}))
+    await world.see()
+    taken_up = await world.reconcile()
+
+    assert (made, seen, taken_up) == (30.0, 30.0, 5.0)
+
+
+async def test_of_jobs_that_begin_at_once_one_reads_the_labels_of_their_namespace(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.api.put(NAMESPACES, {"metadata": {"name": "team-a", "labels": {"team": "a"}}})
+    plain, profiles = world.api.get, world.reconciler._profiles
+
+    async def get(*given: Any, **options: Any) -> Any:
+        await asyncio.sleep(0)
+        return await plain(*given, **options)
+
+    monkeypatch.setattr(world.api, "get", get)
+
+    labels = await asyncio.gather(*(profiles._labels_of("team-a") for _ in range(12)))
+
+    assert labels == 12 * [{"team": "a"}]
+    assert world.api.requests.count("get namespaces") == 1

@@ -375,6 +375,62 @@ def test_what_comes_within_a_moment_of_a_pass_is_one_more_pass() -> None:
     assert [round(time - times[0], 2) for time in times] == [0, 0.2]
 
 
+def test_news_of_which_more_is_to_be_expected_is_one_pass_a_moment_later() -> None:
+    times: list[float] = []
+
+    async def handle(_: str) -> None:
+        times.append(asyncio.get_running_loop().time())
+
+    async def events() -> None:
+        queue = WorkQueue(handle, delay_of=no_delay, rest=0.2)
+        async with at_work(queue):
+            for _ in range(5):
+                queue.add_soon("a")
+                await asyncio.sleep(0.03)
+            await asyncio.sleep(1)
+            queue.add("a")
+            queue.add_soon("a")
+            await asyncio.sleep(1)
+
+    run_in_virtual_time(events())
+
+    # What is handled at once anyway is not handled a second time.
+    assert [round(time - times[0], 2) for time in times] == [0, 0.95]
+
+
+async def test_news_of_which_more_is_to_be_expected_is_handled_at_once_where_nothing_rests() -> None:
+    handled: list[str] = []
+
+    async def handle(key: str) -> None:
+        handled.append(key)
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    queue.add_soon("a")
+    async with at_work(queue):
+        await until(lambda: handled == ["a"])
+
+
+def test_a_pass_says_anew_when_to_look_next() -> None:
+    times: list[float] = []
+    waits: list[float | None] = [5, 30, None]
+
+    async def handle(_: str) -> float | None:
+        times.append(asyncio.get_running_loop().time())
+        return waits.pop(0)
+
+    async def events() -> None:
+        queue = WorkQueue(handle, delay_of=no_delay)
+        async with at_work(queue):
+            queue.add("a")
+            await asyncio.sleep(3)
+            queue.add("a")
+            await asyncio.sleep(100)
+
+    run_in_virtual_time(events())
+
+    assert [round(time - times[0]) for time in times] == [0, 3, 33]
+
+
 async def test_passes_that_wait_for_nothing_let_others_run_in_between() -> None:
     handled: list[int] = []
     between: list[int] = []
