@@ -127,6 +127,8 @@ class Lease:
         """The Lease as it was last seen or written."""
         self._deadline = -math.inf
         self._others = Others()
+        self._failure = ""
+        """What the last attempt met; empty where it was answered."""
 
     def left(self) -> float:
         """Seconds for which this process may still write; 0 if it does not hold the Lease."""
@@ -136,9 +138,13 @@ class Lease:
         """A Check: that nobody is known to hold the Lease, so that nobody works."""
         if self.left() or self._others.lead(self._clock(), self._seconds):
             return None
+        return f"nobody leads by the Lease {self._name}: {self._why_nobody_leads()}"
+
+    def _why_nobody_leads(self) -> str:
+        if self._failure:
+            return f"it cannot be had ({self._failure})"
         holder = self._others.holder
-        why = f"{holder.identity} does not renew it" if holder and holder.identity else "nobody is seen to hold it"
-        return f"nobody leads by the Lease {self._name}: {why}"
+        return f"{holder.identity} does not renew it" if holder and holder.identity else "nobody is seen to hold it"
 
     async def run(self, work: Callable[[], Awaitable[None]]) -> None:
         """Work whenever the Lease is held, until cancelled. It is released then, once the work has ended.
@@ -190,7 +196,9 @@ class Lease:
                 if not await self._take_or_renew():
                     # Somebody has written it, and maybe we ourselves, by a request of which no answer came.
                     await self._take_or_renew()
+            self._failure = ""
         except Exception as error:  # whatever the API server answers, the operator goes on
+            self._failure = brief(error)
             traceback = unexpected(error, "lease")
             logger.warning("the Lease %s cannot be had: %s", self._name, brief(error), exc_info=traceback)
 

@@ -49,5 +49,8 @@ async def keep_running(
         pause = backoff(ends, random.random())  # noqa: S311
         why = "for no reason" if error is None else brief(error)
         traceback = None if error is None else unexpected(error, task)
-        logger.error("%s has ended, and begins again in %.1f s: %s", task, pause, why, exc_info=traceback)
+        # Once a minute, whatever the pause is: see RepeatsCounted.
+        cause = f"{task}: {why if traceback is None else type(traceback).__name__}"
+        text = "%s has ended, and begins again in %.1f s: %s"
+        logger.error(text, task, pause, why, exc_info=traceback, extra={"cause": cause})
         await asyncio.sleep(pause)

@@ -129,6 +129,26 @@ def test_one_that_ends_releases_the_lease_after_its_work_and_the_other_begins_wi
     assert times["second begins"] <= 31 + SECONDS / 5
 
 
+@pytest.mark.parametrize(
+    ("answer", "why"), [(black_hole, "TimeoutError"), (unavailable, "503 refused")], ids=["black hole", "503"]
+)
+def test_while_nobody_leads_for_lack_of_an_api_server_each_says_what_it_meets(
+    answer: Callable[[], Coroutine[Any, Any, None]], why: str
+) -> None:
+    async def tell(first: Process, second: Process, server: FakeApi) -> None:
+        for each in (first, second):
+            each.connection.answer = answer
+        await asyncio.sleep(3 * SECONDS)
+        said = {each.lease.trouble() for each in (first, second)}
+        assert said == {f"nobody leads by the Lease op: it cannot be had ({why})"}
+        for each in (first, second):
+            each.connection.answer = None
+        await asyncio.sleep(3 * SECONDS)
+        assert {each.lease.trouble() for each in (first, second)} == {None}
+
+    story(tell)
+
+
 @pytest.mark.parametrize("answer", [black_hole, unavailable], ids=["black hole", "503"])
 def test_one_that_reaches_the_api_server_no_more_has_stopped_when_the_other_begins(
     answer: Callable[[], Coroutine[Any, Any, None]],

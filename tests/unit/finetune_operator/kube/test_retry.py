@@ -12,6 +12,7 @@ from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_operator.kube.retry import keep_running, retry_until_done
+from finetune_operator.logging_setup import RepeatsCounted
 from finetune_operator.metrics.instruments import REGISTRY
 
 PASSING = [
@@ -85,6 +86,24 @@ def test_what_fails_each_time_is_tried_ever_more_seldom() -> None:
     assert pauses[0] <= 0.2
     assert 15 <= max(pauses) <= 30
     assert len(begun) <= 3600 / 15 + 10
+
+
+@pytest.mark.parametrize("error", [PASSING[0], UNEXPECTED[0]], ids=repr)
+def test_what_ends_again_and_again_is_logged_once_a_minute(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def meets(_: int) -> None:
+        raise error
+
+    begun = times_of(meets, 120)
+
+    counts = RepeatsCounted(lambda: begun[records.index(record)])
+    records, lines = caplog.records, []
+    for record in records:
+        lines += [record.getMessage()] if counts.filter(record) else []
+    assert len(records) > 10
+    assert len(lines) == 2
+    assert lines[1].endswith("more like this)")
 
 
 def test_a_failure_long_after_the_last_one_is_the_first_one() -> None:
