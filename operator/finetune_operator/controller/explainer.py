@@ -12,7 +12,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, Observation
 from finetune_operator.job.warnings import WarningQuery, newest_answer, why_unbound
 from finetune_operator.kube.client import PVCS, Kube
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.errors import API_FAILURES, brief, shared_cause
 from finetune_operator.kube.warnings import Warnings
 from finetune_operator.status.waiting.why_waiting import unexplained
 
@@ -45,7 +45,8 @@ class Explainer:
             answer = newest_answer(asked, await self._warnings.about(namespace, asked.subjects))
         except API_FAILURES as error:
             # Events may be kept apart from all else, and be gone alone. What they told last still holds, as far as anybody knows.
-            logger.warning("%s: why it waits is not known: %s", finetunejob.key, brief(error))
+            text = "%s: why it waits is not known: %s"
+            logger.warning(text, finetunejob.key, brief(error), extra={"cause": shared_cause(error)})
             return entry.obstacle.cause if entry.obstacle.about == asked else None
         own = next((each for each in asked.subjects if each.name == finetunejob.names.claim), None)
         if answer is not None or own is None:

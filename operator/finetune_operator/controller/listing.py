@@ -14,7 +14,7 @@ from kubernetes.aio.client.exceptions import ForbiddenException, NotFoundExcepti
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.client import Kube
-from finetune_operator.kube.errors import brief, unexpected
+from finetune_operator.kube.errors import brief, shared_cause, unexpected
 from finetune_operator.kube.informer import PAGE_PAUSE_SECONDS
 from finetune_operator.kube.retry import retry_until_done
 
@@ -88,7 +88,8 @@ class Listing:
                 except Exception as error:  # whatever comes, the operator goes on for all the others
                     traceback = unexpected(error, "comparison of finetunejobs")
                     where = _where(namespace)
-                    logger.warning("list of FineTuneJobs%s failed: %s", where, brief(error), exc_info=traceback)
+                    text = "list of FineTuneJobs%s failed: %s"
+                    logger.warning(text, where, brief(error), exc_info=traceback, extra={"cause": shared_cause(error)})
             if self._finetunejobs.behind():
                 on_behind()
 

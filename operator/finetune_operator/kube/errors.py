@@ -16,6 +16,9 @@ _NOT_A_STATUS: Final = (ValueError, KeyError, TypeError, RecursionError)
 _LONGEST_RETRY_AFTER: Final = 30.0
 """No answer makes anything wait for longer, whatever it asks for."""
 
+_OF_ANYBODY: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
+"""Answers that are about who asks, and not about what for."""
+
 
 class NotLeading(Exception):
     """A write that was not sent, since this process does not hold the Lease, or may not hold it any more.
@@ -54,6 +57,17 @@ def brief(error: BaseException) -> str:
     if isinstance(error, ApiException):
         return f"{error.status} {error.reason}"
     return f"{type(error).__name__} {error}".strip()
+
+
+def shared_cause(error: BaseException) -> str | None:
+    """What keeps the API server from answering anybody, as the `cause` of a log line: all that meet it are one line a minute (RepeatsCounted).
+
+    A thousand jobs, or the watches of a hundred namespaces, have this one thing to say. None where the answer is about what was asked for.
+    """
+    if isinstance(error, ApiException):
+        status = int(error.status or 0)
+        return str(status) if status in _OF_ANYBODY or status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
+    return type(error).__name__ if isinstance(error, aiohttp.ClientError | OSError | NotLeading) else None
 
 
 def api_message(error: ApiException) -> str:

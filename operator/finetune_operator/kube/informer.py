@@ -20,7 +20,7 @@ from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.bounded_json import warn_once
 from finetune_operator.kube.bounded_objects import BoundedObjects
 from finetune_operator.kube.client import Kind, Kube
-from finetune_operator.kube.errors import API_FAILURES, brief, unexpected
+from finetune_operator.kube.errors import API_FAILURES, brief, shared_cause, unexpected
 from finetune_operator.kube.object_limit import MOST, Worth, is_over_limit, least_informative
 from finetune_operator.kube.packed import have_same_content, pack, unpack, version_of
 from finetune_operator.kube.retry import keep_running
@@ -172,7 +172,8 @@ class Informer:
                     self._failing.add(namespace)
                     what = f"{self._kind.plural} in {namespace}" if namespace else self._kind.plural
                     traceback = unexpected(error, f"watch of {self._kind.plural}")
-                    logger.warning("watch of %s failed: %s", what, brief(error), exc_info=traceback)
+                    text = "watch of %s failed: %s"
+                    logger.warning(text, what, brief(error), exc_info=traceback, extra={"cause": shared_cause(error)})
                 pause = backoff(self._failures[namespace], random.random())  # noqa: S311
                 with suppress(TimeoutError):
                     async with asyncio.timeout(min(pause, _LONGEST_PAUSE_SECONDS)):

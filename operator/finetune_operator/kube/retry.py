@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.cancellation import outcome
-from finetune_operator.kube.errors import brief, unexpected
+from finetune_operator.kube.errors import brief, shared_cause, unexpected
 
 _RETRY_SECONDS = 2.0
 _ENDING_SECONDS: Final = 0.5
@@ -50,7 +50,8 @@ async def keep_running(
         why = "for no reason" if error is None else brief(error)
         traceback = None if error is None else unexpected(error, task)
         # Once a minute, whatever the pause is: see RepeatsCounted.
-        cause = f"{task}: {why if traceback is None else type(traceback).__name__}"
+        known = None if error is None else shared_cause(error) or type(error).__name__
+        cause = f"{task}: {known}"
         text = "%s has ended, and begins again in %.1f s: %s"
         logger.error(text, task, pause, why, exc_info=traceback, extra={"cause": cause})
         await asyncio.sleep(pause)

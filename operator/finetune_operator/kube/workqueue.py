@@ -13,7 +13,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.cancellation import run_all
-from finetune_operator.kube.errors import brief, unexpected
+from finetune_operator.kube.errors import brief, shared_cause, unexpected
 from finetune_operator.kube.lanes import Lanes
 from finetune_operator.kube.retry import keep_running
 
@@ -223,7 +223,7 @@ class WorkQueue(Generic[K]):
         delay = asked or backoff(failures, random.random())  # noqa: S311
         # A thousand keys may have one cause, which is logged once a minute.
         traceback = unexpected(error, "pass")
-        cause = type(error).__name__ if traceback else brief(error)
+        cause = type(error).__name__ if traceback else shared_cause(error) or brief(error)
         text = "%s: failed %d times, again in %.1f s: %s"
         logger.warning(text, key, failures, delay, brief(error), exc_info=traceback, extra={"cause": cause})
         self.add_after(key, delay)

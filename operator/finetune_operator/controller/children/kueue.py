@@ -18,7 +18,7 @@ from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
 from finetune_operator.job.workload import InQueue, activation, read_workload, why_in_queue
 from finetune_operator.kube.client import Kind, Kube
-from finetune_operator.kube.errors import API_FAILURES, REFUSED, api_message, brief
+from finetune_operator.kube.errors import API_FAILURES, REFUSED, api_message, brief, shared_cause
 from finetune_operator.manifests.job import was_suspended
 
 _VERSIONS: Final = ("v1beta2", "v1beta1")
@@ -75,7 +75,8 @@ class Kueue:
                 raise
             # Such as for a conversion webhook of Kueue's that does not answer. What is known of the job is written all the same.
             unknown = f"its Workload cannot be read ({brief(error)})"
-            logger.warning("the Job %s/%s waits in a queue, and %s", namespace, job.name, unknown)
+            text = "the Job %s/%s waits in a queue, and %s"
+            logger.warning(text, namespace, job.name, unknown, extra={"cause": shared_cause(error)})
             if suspend:
                 return InQueue(Reason.SUSPENDED, unknown)
             return InQueue(Reason.WAITING_FOR_QUOTA, f"waiting for quota in the queue {queue}; {unknown}")
@@ -129,7 +130,8 @@ class Kueue:
         except API_FAILURES as error:
             # Kueue serves this API itself: where it does not, the job is looked after all the same.
             if not isinstance(error, ForbiddenException):
-                logger.warning("the place in the queue %s/%s is not known: %s", namespace, queue, brief(error))
+                text = "the place in the queue %s/%s is not known: %s"
+                logger.warning(text, namespace, queue, brief(error), extra={"cause": shared_cause(error)})
             return []
         return (found or {}).get("items") or []
 
