@@ -57,7 +57,8 @@ class RepeatsCounted(logging.Filter):
             place, text = f"{record.name}:{record.lineno}", record.getMessage()[:_LONGEST]
         except (TypeError, ValueError):  # arguments that do not fit, which the handler complains about
             return True
-        cause = getattr(record, "cause", None)
+        if (cause := getattr(record, "cause", None)) is None:
+            vars(record).pop("cause", None)  # which would be a field of JSON's without a value
         what, like = (f"{place} {cause}",) * 2 if cause else (f"{place} {text}", place)
         with self._one_thread:
             if self._of_a_text.wait(what) or self._of_a_place.wait(place):

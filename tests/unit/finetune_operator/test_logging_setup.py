@@ -53,6 +53,15 @@ def test_json_escapes_what_cannot_be_shown(capsys: pytest.CaptureFixture[str]) -
     assert json.loads(line)["message"] == f"refused {HOSTILE}"
 
 
+@pytest.mark.parametrize("cause", [None, "503"])
+def test_json_has_a_cause_where_there_is_one(capsys: pytest.CaptureFixture[str], cause: str | None) -> None:
+    set_up("json", "INFO")
+
+    logging.getLogger("a").warning("it failed", extra={"cause": cause})
+
+    assert json.loads(capsys.readouterr().err).get("cause", "none at all") == (cause or "none at all")
+
+
 class Log:
     """A logger of which the lines that pass are kept, and a clock."""
 
