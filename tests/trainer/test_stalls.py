@@ -2,6 +2,9 @@
 
 import re
 import signal
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -10,7 +13,7 @@ from tests.trainer.test_launching import final
 from tests.trainer.test_stop_and_resume import start, wait_for
 from tests.trainer.tiny import Settings
 
-from finetune_api.report import ENV_PROGRESS_DEADLINE, ExitCode
+from finetune_api.report import ENV_NODE_RANK, ENV_PROGRESS_DEADLINE, ENV_RENDEZVOUS, ENV_RUN_SECRET, ExitCode
 
 pytestmark = pytest.mark.slow
 
@@ -66,3 +69,83 @@ def test_a_run_with_a_watchdog_trains_saves_and_stops_as_without(settings: Setti
     assert (program.returncode, final(tmp_path).exit_code) == (ExitCode.STOPPED, ExitCode.STOPPED)
     assert "stopped; the same command goes on from step" in said
     assert "Traceback" not in said
+
+
+def launcher_of(program: subprocess.Popen[str]) -> psutil.Process:
+    """The only child of a pod's first process."""
+    while not (children := psutil.Process(program.pid).children()):
+        assert program.poll() is None
+    return children[0]
+
+
+def nothing_is_left(processes: list[psutil.Process]) -> bool:
+    _, left = psutil.wait_procs(processes, timeout=30)
+    return [each for each in left if each.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_a_launcher_that_is_stopped_ends_the_attempt_while_its_processes_train(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings["training"] |= {"epochs": 2000, "batchSize": 2}
+    settings |= {"processesPerNode": 2, "checkpoints": {"strategy": "steps", "steps": 4}, "evaluation": {}}
+    program = start(settings, tmp_path)
+    wait_for(tmp_path / "out" / "checkpoints" / "step-000008", program)
+    processes = psutil.Process(program.pid).children(recursive=True)
+
+    launcher_of(program).suspend()
+    said = program.communicate()[1]
+
+    word = final(tmp_path)
+    assert (program.returncode, word.exit_code) == (ExitCode.STALLED, ExitCode.STALLED)
+    assert word.failure is not None
+    assert word.failure.message.startswith("the launcher of the training processes has been stopped for ")
+    assert "(its launcher is stopped)" in said
+    assert nothing_is_left(processes)
+
+
+def test_a_launcher_that_is_stopped_before_its_processes_begin_ends_the_attempt(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENV_PROGRESS_DEADLINE, "3")
+    program = start(settings | {"processesPerNode": 2}, tmp_path)
+
+    launcher_of(program).suspend()
+    program.communicate()
+
+    word = final(tmp_path)
+    assert (program.returncode, word.exit_code) == (ExitCode.STALLED, ExitCode.STALLED)
+    assert word.failure is not None
+    assert "is stopped (by SIGSTOP, or by a debugger)" in word.failure.message
+
+
+@pytest.mark.parametrize("stopped", [0, 1])
+def test_of_two_pods_the_one_whose_launcher_is_stopped_is_the_cause(
+    settings: Settings, tmp_path: Path, stopped: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings["training"] |= {"epochs": 2000, "batchSize": 2}
+    settings |= {"nodes": 2, "checkpoints": {"strategy": "steps", "steps": 4}, "evaluation": {}}
+    (tmp_path / "secret").write_text("0123456789abcdef" * 4)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv(ENV_RENDEZVOUS, f"127.0.0.1:{port}")
+    monkeypatch.setenv(ENV_RUN_SECRET, str(tmp_path / "secret"))
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    pods = []
+    for rank in range(2):
+        monkeypatch.setenv(ENV_NODE_RANK, str(rank))
+        (tmp_path / str(rank)).mkdir()
+        pods.append(start(settings, tmp_path / str(rank)))
+    wait_for(tmp_path / "out" / "checkpoints" / "step-000008", pods[0])
+    processes = [each for pod in pods for each in psutil.Process(pod.pid).children(recursive=True)]
+
+    launcher_of(pods[stopped]).suspend()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda pod: pod.communicate(), pods))
+
+    words = [final(tmp_path / str(rank)) for rank in range(2)]
+    assert words[stopped].failure is not None
+    assert words[stopped].failure.message.startswith("the launcher of the training processes has been stopped for ")
+    expected = [ExitCode.PEER_LOST, ExitCode.PEER_LOST]
+    expected[stopped] = ExitCode.STALLED
+    assert [pod.returncode for pod in pods] == expected
+    assert nothing_is_left(processes)

@@ -69,6 +69,7 @@ def _run_job(options: Options, arguments: list[str], state: RunState) -> int:
     end_late_work_by(lambda error: _end(state, error))
     reporter: Reporter | None = None
     code, failure = ExitCode.SUCCESS, None
+    state.heartbeat.begin()
     try:
         terminate_with_launcher()
         end_with_parent()
@@ -82,6 +83,7 @@ def _run_job(options: Options, arguments: list[str], state: RunState) -> int:
         if not is_launched():
             sweep()
         if not alone and not is_launched():
+            state.heartbeat.launches()
             return _launch(config, arguments, stop)
         endpoint = Endpoint.from_environment() if is_main() else None
         reporter = Reporter(state, endpoint, config.reporting.interval_seconds, lambda: _leave(state))

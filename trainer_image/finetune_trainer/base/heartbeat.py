@@ -36,6 +36,8 @@ class Beat:
     """Silence after which the process does not move any more; None where that cannot be known."""
     resumed_from: int
     """Step of the checkpoint that the attempt went on from."""
+    launches: bool = False
+    """Whether it starts the others and waits for their end: then it makes no moves."""
 
 
 _ADAPTER = TypeAdapter(Beat)

@@ -2,6 +2,8 @@
 
 A step that is late is a stall only once it is known how long steps take: the first ones compile, and so do those after a
 model was loaded again. Whatever else a run does has no usual length, so that the watchdog looks for other signs of life.
+
+A run makes no step while the process that launched one of its own is stopped: see `Heartbeat.step`.
 """
 
 import logging
@@ -16,12 +18,16 @@ from typing import Final
 
 from finetune_api.report import ENV_PROGRESS_DEADLINE, Stage
 from finetune_trainer.base.heartbeat import ENV_HEARTBEATS, Beat, HeartbeatFile
+from finetune_trainer.processes.child import is_launched
+from finetune_trainer.watchdog.activity import is_stopped
 
 LEAST_SECONDS: Final = 120.0
 USUAL_STEPS: Final = 20
 FIRST_STEPS: Final = 3
 """So many are taken for no measure."""
 _RECENT = 50
+_LOOK_SECONDS = 1.0
+"""Between two looks at the launcher."""
 logger = logging.getLogger(__name__)
 
 _DOING_LETTERS = 200
@@ -54,6 +60,8 @@ class Heartbeat:
         """When the last move was a step: the time of that."""
         self._step_seconds: deque[float] = deque(maxlen=_RECENT)
         self._longest_evaluation: float | None = None
+        self._launches = False
+        self._looked_at_launcher = clock()
 
     @classmethod
     def from_environment(cls) -> "Heartbeat":
@@ -77,6 +85,15 @@ class Heartbeat:
     def resumed_from(self, step: int) -> None:
         self._resumed_from = self._step = step
 
+    def begin(self) -> None:
+        """Say that the process is there, before anything that takes time."""
+        self.stage("Preparing", "starting")
+
+    def launches(self) -> None:
+        """Say that this process starts those that train, and waits for their end."""
+        self._launches = True
+        self.stage("Preparing", "watching over its processes")
+
     def stage(self, stage: Stage, doing: str | None) -> None:
         """Begin to do something else, or more of the same."""
         now = self._clock()
@@ -90,7 +107,11 @@ class Heartbeat:
         self.beat()
 
     def step(self, step: int) -> None:
-        """Take in that a step is done."""
+        """Take in that a step is done.
+
+        Return once the launcher of this process goes on, if it is stopped. Nobody would see how this process ends meanwhile, or tell it
+        to save and stop. The run stands still with it, which its watchdog and the status see.
+        """
         now = self._clock()
         self._steps += 1
         if self._last_step is not None and self._steps > FIRST_STEPS:
@@ -99,6 +120,10 @@ class Heartbeat:
             self._step_seconds.append(now - self._since)
         self._last_step, self._step = now, step
         self.beat()
+        if self._folder is not None and is_launched() and now - self._looked_at_launcher >= _LOOK_SECONDS:
+            while is_stopped(os.getppid()):
+                time.sleep(_LOOK_SECONDS)
+            self._looked_at_launcher = self._clock()
 
     def beat(self) -> None:
         """Say that the process moves."""
@@ -121,5 +146,6 @@ class Heartbeat:
                 step=self._step,
                 seconds=self.deadline,
                 resumed_from=self._resumed_from,
+                launches=self._launches,
             )
             self._file.write(beat)

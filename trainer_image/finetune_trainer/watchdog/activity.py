@@ -61,6 +61,14 @@ def sample(pid: int) -> Sample:
     return Sample(cpu, count)
 
 
+def has_ended(pid: int) -> bool:
+    """Return whether nothing of the process is left but, perhaps, its entry for the one that started it."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True
+
+
 def is_stopped(pid: int) -> bool:
     """Return whether a signal has stopped the process; a debugger that looks at it has not."""
     try:

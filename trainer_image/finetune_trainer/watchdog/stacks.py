@@ -71,7 +71,9 @@ def collect(folder: Path, pids: Iterable[int]) -> dict[int, Stacks]:
     waiting, found = [], {}
     for pid in pids:
         obstacle = _obstacle(pid)
-        if obstacle and obstacle != _OBSTACLES[psutil.STATUS_DISK_SLEEP]:
+        if not stacks_file(folder, pid).exists():
+            found[pid] = Stacks("", obstacle or "has not begun")  # the signal would end it
+        elif obstacle and obstacle != _OBSTACLES[psutil.STATUS_DISK_SLEEP]:
             found[pid] = Stacks("", obstacle)
         else:
             _signal(pid, stacks_file(folder, pid))

@@ -32,19 +32,27 @@ class Watched:
         return min(self.silence, self.idle) / IDLE_SECONDS
 
 
-def silent_share(processes: Sequence[Watched]) -> float:
+def silent_share(
+    processes: Sequence[Watched], launcher: Watched | None = None, stopped_seconds: float = STOPPED_SECONDS
+) -> float:
     """Return how near a run is to having stalled, from 0 to 1 and beyond.
 
     Processes wait for each other: where one works, the others are silent and all is well. Where one has stalled, all are
     silent in the end. One without a limit that waits is not idle, so of those the longest counts.
+
+    Args:
+        launcher: The one that waits for the end of these. No work of theirs excuses that it is stopped.
+        stopped_seconds: How long one may be stopped by a signal, in what has no usual length.
     """
-    limited = [each.share() for each in processes if each.beat.seconds is not None]
+    limits = [each.beat.seconds for each in processes if each.beat.seconds is not None]
+    stopped = launcher.stopped if launcher is not None else 0.0
+    if limits and len(limits) == len(processes):
+        return max(min(each.share() for each in processes), stopped / min(limits))
     others = [each for each in processes if each.beat.seconds is None]
-    if not others:
-        return min(limited, default=0.0)
-    least = min(each.silence for each in processes)
-    idle = min(max(each.share() for each in others), least / IDLE_SECONDS)
-    return max(idle, min(max(each.stopped for each in processes), least) / STOPPED_SECONDS)
+    least = min((each.silence for each in processes), default=0.0)
+    idle = min(max((each.share() for each in others), default=0.0), least / IDLE_SECONDS)
+    halted = min(max((each.stopped for each in processes), default=0.0), least)
+    return max(idle, max(halted, stopped) / stopped_seconds)
 
 
 def suspects(processes: Sequence[Watched], stacks: Mapping[int, Stacks]) -> list[Watched]:
@@ -61,8 +69,19 @@ def suspects(processes: Sequence[Watched], stacks: Mapping[int, Stacks]) -> list
     return dead or [each for each in busy if each.beat.step == behind]
 
 
-def explain(processes: Sequence[Watched], found: Sequence[Watched], stacks: Mapping[int, Stacks]) -> str:
+def explain(
+    processes: Sequence[Watched],
+    found: Sequence[Watched],
+    stacks: Mapping[int, Stacks],
+    launcher: Watched | None = None,
+) -> str:
     """Return in a sentence for how long and since when a run does not move, and where it stands."""
+    if launcher is not None and launcher.stopped:
+        step = max(each.beat.step for each in processes)
+        return (
+            f"the launcher of the training processes has been stopped for {launcher.stopped:.0f} s (by SIGSTOP, or by a "
+            f"debugger), after step {step}"
+        )
     first = min(processes, key=lambda each: each.silence)
     step = max(each.beat.step for each in processes)
     limit = first.beat.seconds
@@ -75,7 +94,8 @@ def explain(processes: Sequence[Watched], found: Sequence[Watched], stacks: Mapp
         return f"{what}: the processes of this machine wait for those of another one"
     one = found[0]
     state = stacks[one.beat.pid]
-    who = f"process {one.beat.rank}" if len(processes) > 1 else "the process"
+    alone = "the launcher" if one.beat.launches else "the process"
+    who = f"process {one.beat.rank}" if len(processes) > 1 else alone
     others = f", and {len(found) - 1} others do not move either" if len(found) > 1 else ""
     waiting = ", and the others wait for it" if len(processes) > len(found) == 1 else others
     return f"{what}: {who} {state.obstacle or f'is at {state.place}'}{waiting}"

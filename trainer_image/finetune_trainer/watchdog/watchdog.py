@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,15 +22,15 @@ from typing import Final
 import psutil
 
 from finetune_api.reasons import Reason
-from finetune_api.report import ENV_NODE_RANK, ExitCode, FinalReport
+from finetune_api.report import ENV_NODE_RANK, ENV_PROGRESS_DEADLINE, ExitCode, FinalReport
 from finetune_api.status import MAX_LOG_TAIL, Failure
 from finetune_api.values import MAX_MESSAGE
 from finetune_trainer.base.heartbeat import ENV_HEARTBEATS, Beat, read_beats
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.processes.child import write_final_report
-from finetune_trainer.watchdog.activity import SLICE_SECONDS, Idleness, is_stopped, sample
+from finetune_trainer.watchdog.activity import SLICE_SECONDS, Idleness, has_ended, is_stopped, sample
 from finetune_trainer.watchdog.stacks import Stacks, collect
-from finetune_trainer.watchdog.stall import Watched, explain, silent_share, suspects
+from finetune_trainer.watchdog.stall import STOPPED_SECONDS, Watched, explain, silent_share, suspects
 
 _POLL_SECONDS: Final = 1.0
 _LONGEST_POLL_SECONDS: Final = 5.0
@@ -118,6 +119,13 @@ class _Watchdog:
         self._folder = folder
         self._signals = signals
         self._seen: dict[int, _Seen] = {}
+        self._launcher: Watched | None = None
+        """The process that launched those that are there, and waits for their end."""
+        self._unheard = Beat(child, 0, 0, "starting", 0, None, 0)
+        """In place of the records, before there is any."""
+        self._resumed_from = 0
+        asked = os.environ.get(ENV_PROGRESS_DEADLINE, "")
+        self._stopped_seconds = min(STOPPED_SECONDS, float(asked)) if asked.isdigit() else STOPPED_SECONDS
         self._last_look = time.monotonic()
         self._said = False
         self._over = False
@@ -132,11 +140,18 @@ class _Watchdog:
                 return code
             self._signals.wait(_POLL_SECONDS)
             for number in self._signals.received:
-                os.kill(self._child, number)
+                self._pass_on(number)
                 self._over = True  # it saves what it has, in the time that Kubernetes leaves
             self._signals.received.clear()
             if not self._over and self._ends_the_run():
                 return ExitCode.STALLED
+
+    def _pass_on(self, number: int) -> None:
+        """Send the trainer a signal. What was stopped goes on with it: stopped, it could not save."""
+        os.kill(self._child, number)
+        for pid in {self._child, *self._seen}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def _ends_the_run(self) -> bool:
         """Whether the run did not move, and is ended."""
@@ -168,13 +183,22 @@ class _Watchdog:
                 return None
 
     def _look(self) -> list[Watched]:
-        """Return the processes that are there, each with the time since its last move."""
+        """Return the processes that train, each with the time since its last move; where none is left, the one that launched them."""
         now = time.monotonic()
         passed = min(now - self._last_look, _LONGEST_POLL_SECONDS)
         self._last_look = now
-        beats = [beat for beat in read_beats(self._folder) if psutil.pid_exists(beat.pid)]
+        beats = [beat for beat in read_beats(self._folder) if psutil.pid_exists(beat.pid)] or [self._unheard]
+        self._resumed_from = max((beat.resumed_from for beat in beats), default=self._resumed_from)
         self._seen = {beat.pid: self._update(beat, now, passed) for beat in beats}
-        return [each.watched() for each in self._seen.values()]
+        training = [each for each in self._seen.values() if not each.beat.launches]
+        launcher = next((each for each in self._seen.values() if each.beat.launches), None)
+        if launcher is None or any(not has_ended(each.beat.pid) for each in training):
+            if launcher is not None:
+                launcher.silence, launcher.idleness = 0.0, None  # it waits for them
+            self._launcher = launcher.watched() if launcher is not None else None
+            return [each.watched() for each in training]
+        self._launcher = None
+        return [launcher.watched()]
 
     def _update(self, beat: Beat, now: float, passed: float) -> _Seen:
         seen = self._seen.get(beat.pid)
@@ -190,42 +214,51 @@ class _Watchdog:
         return seen
 
     def _is_stalled(self, watched: list[Watched]) -> bool:
-        share = silent_share(watched)
+        share = silent_share(watched, self._launcher, self._stopped_seconds)
         if share < _SAID_AT:
             self._said, self._waits_for_others = False, 0.0
         elif not self._said:
             self._said = True
-            silence = min(each.silence for each in watched)
+            silence = self._silence(watched)
+            doing = "its launcher is stopped" if self._launcher_is_stopped() else watched[0].beat.doing
             logger.warning(
                 "the run has not moved for %.0f s after step %d (%s); it is ended at %.0f s",
-                silence, max(each.beat.step for each in watched), watched[0].beat.doing, silence / share,
+                silence, max(each.beat.step for each in watched), doing, silence / share,
             )  # fmt: skip
-        return share >= 1 and min(each.silence for each in watched) >= self._waits_for_others
+        return share >= 1 and self._silence(watched) >= self._waits_for_others
+
+    def _silence(self, watched: list[Watched]) -> float:
+        """Return for how long nothing has moved, or the launcher has been stopped."""
+        stopped = self._launcher.stopped if self._launcher is not None else 0.0
+        return max(stopped, min(each.silence for each in watched))
+
+    def _launcher_is_stopped(self) -> bool:
+        return self._launcher is not None and self._launcher.stopped > 0
 
     def _is_ours(self, watched: list[Watched], stacks: dict[int, Stacks]) -> bool:
         """Return whether to end the run now, and not leave that to the machine for whose processes those of this one wait."""
-        if suspects(watched, stacks) or self._waits_for_others:
+        if self._launcher_is_stopped() or suspects(watched, stacks) or self._waits_for_others:
             return True
         node = int(os.environ.get(ENV_NODE_RANK) or 0)
-        self._waits_for_others = min(each.silence for each in watched) + _OTHERS_SECONDS * (1 if node == 0 else 2)
+        self._waits_for_others = self._silence(watched) + _OTHERS_SECONDS * (1 if node == 0 else 2)
         return ENV_NODE_RANK not in os.environ
 
     def _end(self, watched: list[Watched], stacks: dict[int, Stacks]) -> None:
         """Log and report the stacks, and kill all that runs."""
         found = suspects(watched, stacks)
-        message = redact(explain(watched, found, stacks))
+        message = redact(explain(watched, found, stacks, self._launcher))
         ordered = [*found, *(each for each in watched if each not in found)]
         logger.error("error: %s", message)
         logger.error("%s", redact("\n".join(_whole(each, stacks) for each in ordered))[:_LOGGED_LETTERS])
         failure = Failure(
             reason=Reason.PROGRESS_STALLED,
             message=message[:MAX_MESSAGE],
-            hint="the log has the stacks of all processes; a new attempt goes on from the newest checkpoint. If "
-            "steps may rightly take as long, raise runPolicy.progressDeadlineSeconds",
+            hint="the log has the stacks of all processes. If steps may rightly take as long, raise "
+            "runPolicy.progressDeadlineSeconds",
             exit_code=ExitCode.STALLED,
             log_tail=redact("\n".join(_short(each, stacks) for each in ordered))[:MAX_LOG_TAIL],
         )
-        resumed_from = watched[0].beat.resumed_from
+        resumed_from = self._resumed_from
         write_final_report(FinalReport(exit_code=ExitCode.STALLED, failure=failure, resumed_from_step=resumed_from))
         _kill({self._child, *(each.beat.pid for each in watched)})
 

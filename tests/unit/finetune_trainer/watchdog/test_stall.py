@@ -19,6 +19,9 @@ READING = Stacks(
 STOPPED = Stacks("", "is stopped (by SIGSTOP, or by a debugger)")
 
 
+LAUNCHER = Beat(99, 0, 2, "watching over its processes", 0, None, 0, launches=True)
+
+
 def training(rank: int, silence: float, step: int = 17) -> Watched:
     return Watched(Beat(100 + rank, rank, 5, "training", step, 120.0, 0), silence, 0.0)
 
@@ -52,6 +55,23 @@ def test_a_run_moves_as_long_as_one_of_its_processes_does(processes: list[Watche
 
 
 @pytest.mark.parametrize(
+    ("processes", "stopped", "share"),
+    [
+        # Those that train move on.
+        ([training(0, 0)], 60, 0.5),
+        ([training(0, 0), training(1, 0)], 0, 0.0),
+        ([training(0, 90)], 60, 0.75),
+        ([loading(0, 0, 0)], 30, 0.5),
+        ([training(0, 0), loading(1, 0, 0)], 30, 0.5),
+    ],
+)
+def test_no_work_of_others_excuses_a_launcher_that_is_stopped(
+    processes: list[Watched], stopped: float, share: float
+) -> None:
+    assert silent_share(processes, Watched(LAUNCHER, 0, 0, stopped), stopped_seconds=60) == share
+
+
+@pytest.mark.parametrize(
     ("stacks", "steps", "ranks"),
     [
         ([READING], [17], [0]),
@@ -80,6 +100,12 @@ def test_the_explanation_names_time_step_process_and_place() -> None:
     assert explain(both, suspects(both, stacks), stacks) == (
         "the run has made no step for 130 s after step 17: process 1 is at datasets/table.py:7 in read < "
         "data/rows.py:8 in rows, and the others wait for it"
+    )
+    assert explain(both, [], stacks, Watched(LAUNCHER, 0, 0, 121)) == (
+        "the launcher of the training processes has been stopped for 121 s (by SIGSTOP, or by a debugger), after step 17"
+    )
+    assert explain(both, both[:1], stacks, Watched(LAUNCHER, 0, 0)).endswith(
+        "process 0 is at processes/group.py:9 in any, and the others wait for it"
     )
     alone = [loading(0, 1900, 1860)]
     assert explain(alone, alone, {100: STOPPED}) == (

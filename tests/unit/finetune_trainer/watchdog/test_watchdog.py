@@ -78,6 +78,55 @@ def test_of_two_processes_the_one_for_which_the_other_waits_is_named(tmp_path: P
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("endings", "message"),
+    [
+        (
+            ["launch", "stop_the_launcher_and_train_on", "save"],
+            "the launcher of the training processes has been stopped for ",
+        ),
+        (["launch", "stop_the_launcher_and_train_on"], "the launcher of the training processes has been stopped for "),
+        (["launch", "stop_the_launcher_and_export"], "the launcher of the training processes has been stopped for "),
+        (["launch", "stop_the_launcher_and_end"], "(watching over its processes): the launcher is stopped (by SIGSTOP"),
+        (["stop_and_begin", "sleep"], "(starting): the process is stopped (by SIGSTOP"),
+        (["stop_and_launch", "sleep"], "(watching over its processes): the launcher is stopped (by SIGSTOP"),
+    ],
+)
+def test_a_launcher_that_is_stopped_is_found_whatever_its_processes_do(
+    tmp_path: Path, endings: list[str], message: str
+) -> None:
+    code, final, log = Watched(tmp_path, *endings).end()
+
+    assert (code, final is not None and final.exit_code) == (ExitCode.STALLED, ExitCode.STALLED)
+    assert final is not None
+    assert final.failure is not None
+    assert message in final.failure.message
+    assert final.failure.message in log
+    assert "the run has not moved for" in log
+    assert final.resumed_from_step == (10 if endings[0] == "launch" else 0)
+    assert not [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in (each.info["cmdline"] or [])]
+
+
+@pytest.mark.slow
+def test_a_launcher_waits_for_its_processes_as_long_as_they_work(tmp_path: Path) -> None:
+    code, final, log = Watched(tmp_path, "launch", "save", "save").end()
+
+    assert (code, final, log) == (0, None, "")
+
+
+@pytest.mark.thorough
+def test_a_launcher_that_is_stopped_passes_a_stop_on_all_the_same(tmp_path: Path) -> None:
+    run = Watched(tmp_path, "launch", "stop_the_launcher_until_told_to_save", **{ENV_PROGRESS_DEADLINE: "auto"})
+    assert run.process.stdout is not None
+    run.process.stdout.readline()
+
+    run.process.send_signal(signal.SIGTERM)
+    code, final, _ = run.end()
+
+    assert (code, final) == (143, None)
+
+
+@pytest.mark.slow
 def test_a_save_has_no_limit(tmp_path: Path) -> None:
     code, final, log = Watched(tmp_path, "save").end()
 
