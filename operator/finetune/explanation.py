@@ -69,7 +69,7 @@ async def explain(api: Api, job: Snapshot) -> Explanation:
         message=(failure and failure.message)
         or _message(job)
         or (known.meaning if known else "its status has no message"),
-        remedy=(failure and failure.hint) or (known.remedy if known else "") or _next(job),
+        remedy=(failure and failure.hint) or _remedy(job, known) or _next(job),
         since=_since(job),
         proof=await _proof(api, job),
     )
@@ -79,6 +79,12 @@ def _message(job: Snapshot) -> str:
     if job.wants_new_run:
         return "spec.runToken asks for a new run, which has not begun"
     return job.status.message or unseen(job)
+
+
+def _remedy(job: Snapshot, known: Reason | None) -> str:
+    """Return what to do about the reason in general; "" where it is nothing, since another attempt follows, and none does."""
+    remedy = known.remedy if known else ""
+    return "" if job.phase == "Failed" and remedy.startswith("Nothing") else remedy
 
 
 def _next(job: Snapshot) -> str:

@@ -113,7 +113,7 @@ class Reason(StrEnum):
     CHECKPOINT_NOT_HERE = "CheckpointNotHere", "One of several machines cannot read the checkpoint.", "Use an output that all pods can read: a bucket, or a volume with ReadWriteMany."
     CREDENTIALS_REFUSED = "CredentialsRefused", "The service does not accept the credentials.", "Renew the keys or the token in the Secret."
     DATA_CHANGED = "DataChanged", "The output holds this run on other data.", "Give the run another output.uri, or delete the old one."
-    HUB_UNREACHABLE = "HubUnreachable", "The Hugging Face Hub cannot be reached.", "Check the network; the run is retried."
+    HUB_UNREACHABLE = "HubUnreachable", "The Hugging Face Hub cannot be reached.", "Check the network; it is tried again while attempts are left."
     OUTPUT_ERROR = "OutputError", "The output cannot be written.", "Read the message, and the log of the pod."
     OUTPUT_FAILED = "OutputFailed", "Writing to the output failed.", "Check the volume or bucket that the message names."
     OUTPUT_FULL = "OutputFull", "No space is left at the output.", "Give it more room (output.size), or lower checkpoints.keep."
@@ -123,7 +123,7 @@ class Reason(StrEnum):
     REVISION_NOT_FOUND = "RevisionNotFound", "The Hub has no such revision.", "Correct the revision."
     SCRATCH_FULL = "ScratchFull", "No space is left on the machine's disk for a copy.", "Use nodes with more disk."
     STORAGE_FAILED = "StorageFailed", "A request to object storage failed.", "Read the message: it has the service's answer."
-    STORAGE_UNREACHABLE = "StorageUnreachable", "Object storage cannot be reached.", "Check the network and the endpoint; the run is retried."
+    STORAGE_UNREACHABLE = "StorageUnreachable", "Object storage cannot be reached.", "Check the network and the endpoint; it is tried again while attempts are left."
 
     # Failures: the run, its processes and devices
     CRASHED = "Crashed", "The trainer crashed (SIGSEGV).", "Look at the log; another image or node may help."

@@ -77,6 +77,9 @@ _FAILURE_RULES: list[JsonObject] = [
     # for each pod, one preemption in a run of four would use up a limit of three. A fault of the run itself has another
     # code on the pod where it happens, and so have pods that run and cannot reach each other: neither repeats uncounted.
     _on_exit("Ignore", NOT_COUNTED),
+    # Any other is counted and tried again, also of a container that could not be started (128, StartError): of an image
+    # without the trainer that is in vain, but a driver, a hook or a disk of the node fails so too, and the next pod may be on
+    # another node. Such tries take seconds and no GPU's time, and the status says after the first one what is wrong.
 ]
 
 

@@ -136,3 +136,15 @@ async def test_where_events_cannot_be_read_now_the_card_is_there_all_the_same(
     card = await (await client.get("job")).explain()
 
     assert (card.message, card.proof) == ("loading", proof)
+
+
+async def test_nothing_is_said_to_follow_by_itself_on_a_job_that_has_failed(
+    client: AsyncClient, api_server: FakeApi
+) -> None:
+    failure = {"reason": "Stopped", "message": "the pod was stopped from outside"}
+
+    failed = await explained(client, api_server, "Stopped", phase="Failed", failure=failure)
+    goes_on = await explained(client, api_server, "NodeShutdown", phase="Pending")
+
+    assert failed.remedy == "Read the message and the log (`finetune logs`); `finetune rerun` tries it again."
+    assert goes_on.remedy == "Nothing: a new attempt resumes."

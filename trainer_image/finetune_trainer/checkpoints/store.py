@@ -88,7 +88,7 @@ class CheckpointStore:
                 ExitCode.INTERNAL,
                 Reason.CHECKPOINT_BROKEN,
                 f"{newest.path.name} came to this machine otherwise than its manifest has it, though not to another",
-                "the next attempt reads it again",
+                "another attempt reads it again",
             )
         if newest and not newest.path.is_dir():
             raise output_error(

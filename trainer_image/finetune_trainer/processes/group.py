@@ -134,7 +134,7 @@ def peer_lost(message: str) -> TrainerError:
         ExitCode.PEER_LOST,
         Reason.PEER_LOST,
         message,
-        "the process that was lost, or its pod, reports the cause; the run goes on from its newest checkpoint",
+        "the process that was lost, or its pod, reports the cause",
     )
 
 

@@ -88,7 +88,7 @@ def smaller_batch(shortage: Shortage, prepared: Prepared, output: Output) -> Bat
             ExitCode.SMALLER_BATCHES,
             Reason.CUDA_OUT_OF_MEMORY,
             f"the GPU's memory is not enough: {_first_line(shortage.message)}",
-            f"the next attempt goes on from the newest checkpoint with {describe(plan.batch, less)}",
+            f"another attempt goes on from the newest checkpoint with {describe(plan.batch, less)}",
         )
     return less
 

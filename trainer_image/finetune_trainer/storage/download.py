@@ -111,7 +111,7 @@ def _download(place: Bucket | WebFile, role: Role, entries: Mapping[str, Entry],
                 ExitCode.INTERNAL,
                 Reason.STORAGE_UNREACHABLE,
                 f"{FIELDS[role]} {place.uri}: {name or 'the file'} came with another size than it has there",
-                "was it changed meanwhile? The next attempt reads it again",
+                "was it changed meanwhile? Another attempt reads it again",
             )
         part.rename(path)
 

@@ -81,10 +81,16 @@ def notice(observed: Observation, now: datetime) -> Cause | None:
             continue
         cause = pod.disrupted or Cause(Reason.POD_DELETED, "the pod is being deleted")
         number = f"pod {pod.index}: " if len(observed.newest) > 1 else ""
-        return Cause(
-            cause.reason, f"{number}{describe_disruption(cause, pod.node)}; the trainer saves a checkpoint and stops"
-        )
+        then = untold(pod) or "the trainer saves a checkpoint and stops"
+        return Cause(cause.reason, f"{number}{describe_disruption(cause, pod.node)}; {then}")
     return None
+
+
+def untold(pod: PodState) -> str:
+    """Why a pod that runs does not learn that it is to stop; empty if it does."""
+    if not pod.running or pod.missed_since is None:
+        return ""
+    return f"the trainer is not told, since node {pod.node} has not answered since {format_time(pod.missed_since)}"
 
 
 def attempt_reason(pod: PodState, now: datetime) -> str | None:

@@ -26,6 +26,7 @@ class _Explanation:
 
 _SEE_LOG = "see failure.logTail, or `kubectl logs` of the pod"
 
+_SEE_NODE = "see `kubectl describe` of the pod and of its node for who did it"
 _NEVER_RAN = ("StartError", Reason.CONTAINER_CANNOT_RUN)
 _TRAINER_IMAGE = "pod.image must hold `python` and the module finetune_trainer"
 _NO_TRAINER = "No module named finetune_trainer"
@@ -41,7 +42,8 @@ _EVICTIONS: dict[str, str] = {
     "local ephemeral storage limit": _OF_CONTAINER,
 }
 
-# The trainer explains these itself; this is for when its final report was lost, or another image ends with them.
+# The trainer explains these itself; this is for when its final report was lost, or another image ends with them. A hint is
+# shown once the job has failed: that an attempt follows is never true there.
 _EXIT_CODES: dict[int, _Explanation] = {
     ExitCode.INTERNAL: _Explanation(Reason.TRAINER_ERROR, "the trainer ended with an error of its own", _SEE_LOG),
     ExitCode.BAD_CONFIGURATION: _Explanation(
@@ -60,22 +62,20 @@ _EXIT_CODES: dict[int, _Explanation] = {
         Reason.NO_USABLE_GPU, "no GPU can be used on this node", "check the node's driver, or set resources.gpus to 0"
     ),
     ExitCode.PEER_LOST: _Explanation(
-        Reason.PEER_LOST, "another process of the run was lost", "a new attempt goes on from the last checkpoint"
+        Reason.PEER_LOST,
+        "another process of the run was lost",
+        "the process that was lost, or its pod, reports the cause",
     ),
     ExitCode.SMALLER_BATCHES: _Explanation(
-        Reason.CUDA_OUT_OF_MEMORY, "a GPU's memory is not enough", "a new attempt goes on with smaller batches"
+        Reason.CUDA_OUT_OF_MEMORY,
+        "a GPU's memory is not enough",
+        "lower training.batchSize or preprocessing.maxLength",
     ),
     ExitCode.STALLED: _Explanation(
         Reason.PROGRESS_STALLED, "the run did not move for too long", "see the stacks in the log of the pod"
     ),
-    ExitCode.STOPPED: _Explanation(
-        Reason.STOPPED, "the pod was stopped from outside", "a new attempt goes on from the last checkpoint"
-    ),
-    _KILLED: _Explanation(
-        Reason.KILLED,
-        "the trainer was killed (SIGKILL)",
-        "see `kubectl describe` of the pod and of its node for who did it",
-    ),
+    ExitCode.STOPPED: _Explanation(Reason.STOPPED, "the pod was stopped from outside", _SEE_NODE),
+    _KILLED: _Explanation(Reason.KILLED, "the trainer was killed (SIGKILL)", _SEE_NODE),
     _CRASHED: _Explanation(Reason.CRASHED, "the trainer crashed (SIGSEGV)", _SEE_LOG),
 }
 

@@ -10,7 +10,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import End, Observation, PodState, Terminated
 from finetune_operator.job.preflight import preflight_spec
-from finetune_operator.status.failures.disruptions import describe_disruption, lost_since, notice
+from finetune_operator.status.failures.disruptions import describe_disruption, lost_since, notice, untold
 from finetune_operator.status.failures.why_failed import group_failure, is_last, job_failure
 from finetune_operator.status.messages import describe_end, describe_progress
 from finetune_operator.status.phase.facts import Facts, gather_facts
@@ -70,8 +70,9 @@ def _ended(end: End, facts: Facts) -> Verdict:
 def _suspended(facts: Facts) -> Verdict:
     if facts.lost is not None:
         return Verdict("Suspended", Reason.NODE_LOST, f"suspended, but {facts.lost}")
-    if any(pod.running for pod in facts.observed.pods):
-        return Verdict("Suspended", Reason.STOPPING, "suspended: the trainer saves a checkpoint and stops")
+    if running := [pod for pod in facts.observed.pods if pod.running]:
+        then = next(filter(None, map(untold, running)), "the trainer saves a checkpoint and stops")
+        return Verdict("Suspended", Reason.STOPPING, f"suspended: {then}")
     checkpoints = facts.known.checkpoints
     where = f" at step {checkpoints[-1].step}" if checkpoints else ""
     unheld = f"; Kueue may start it before, since {facts.observed.unheld}" if facts.observed.unheld else ""

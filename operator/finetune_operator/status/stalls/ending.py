@@ -10,17 +10,19 @@ from datetime import datetime
 from typing import Final
 
 from finetune_api.reasons import Reason
-from finetune_api.status import MAX_ATTEMPTS, Attempt, FineTuneJobStatus
+from finetune_api.status import Attempt, FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
-from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.stalls.movement import Silence
+from finetune_operator.status.stalls.movement import SINCE, Silence, gives_up
 from finetune_operator.status.verdict import Verdict
 
-_SINCE: Final = "no step since "
 _HINT: Final = (
     "find out in the log of the image what it waits for. If steps, evaluations or saves may rightly take as long, raise "
     "runPolicy.progressDeadlineSeconds; then run the job again"
+)
+_HINT_OF_WATCHDOG: Final = (
+    "the first process of its pod, which ends a run that hangs, did not: find out on the pod's node what stops it; then run "
+    "the job again"
 )
 _THEN: Final = "the attempt is ended, and a new one goes on from the newest checkpoint"
 
@@ -43,12 +45,13 @@ def end_stalled(spec: FineTuneJobSpec, attempts: Sequence[Attempt], still: Silen
     """The end of an attempt that has made no step for its whole deadline; of the job, if no attempt is left. None while it may go on."""
     if not still.ended_by_us or now < still.ends_at:
         return None
-    stalled = 1 + sum(each.reason == Reason.PROGRESS_STALLED for each in attempts)
-    what = f"{_SINCE}{format_time(still.since)}, for {still.deadline.seconds} s (runPolicy.progressDeadlineSeconds)"
-    # Of more attempts the status does not know.
-    if stalled > min(spec.run_policy.backoff_limit, MAX_ATTEMPTS - 1):
+    what = f"{still.what}, for {still.deadline.total_seconds():.0f} s"
+    what += " (runPolicy.progressDeadlineSeconds)" if still.asked else ""
+    if gives_up(spec, attempts):
+        stalled = 1 + sum(each.reason == Reason.PROGRESS_STALLED for each in attempts)
         times = f"gave up after {stalled} attempt{'s' if stalled > 1 else ''} that stood still; the last one: "
-        return Verdict("Failed", Reason.PROGRESS_STALLED, times + what, now, _HINT)
+        hint = _HINT if still.asked else _HINT_OF_WATCHDOG
+        return Verdict("Failed", Reason.PROGRESS_STALLED, times + what, now, hint)
     return Verdict("Pending", Reason.PROGRESS_STALLED, f"{what}; {_THEN}")
 
 
@@ -57,7 +60,7 @@ def still_ending(spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Obs
     if spec.suspend or not is_being_ended(before.attempts, observed):
         return None
     # Not what stands before it, such as what was refused: that is said again where it is still so.
-    _, since, rest = (before.message or "").partition(_SINCE)
+    _, since, rest = (before.message or "").partition(SINCE)
     return Verdict("Pending", Reason.PROGRESS_STALLED, since + rest or f"it stood still; {_THEN}")
 
 

@@ -8,6 +8,7 @@ from finetune_api.report import MAX_REPORT_INTERVAL
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation, PodState
+from finetune_operator.status.stalls.movement import has_finished
 
 FIRST_REPORT = timedelta(seconds=60)
 """So long a trainer may take to its first report: it comes before anything is loaded, but after many pods have met."""
@@ -50,7 +51,7 @@ def unheard(observed: Observation, before: FineTuneJobStatus, nodes: int) -> Unh
     None where nobody listens, or where the pod does not run, or has said that it has finished. What came before this process listened is not held against a pod.
     """
     pod = observed.attempts[-1] if observed.attempts else None
-    if observed.hearing is None or pod is None or not pod.running or _has_finished(pod):
+    if observed.hearing is None or pod is None or not pod.running or has_finished(pod):
         return None
     last, patience, said = _last_report(pod, before), NEXT_REPORT, _said(pod, before)
     if last is None:
@@ -59,12 +60,6 @@ def unheard(observed: Observation, before: FineTuneJobStatus, nodes: int) -> Unh
         return None
     since, trouble = observed.hearing.since, observed.hearing.trouble
     return Unheard(max(last, since), patience, trouble, said if last < since and not trouble else "")
-
-
-def _has_finished(pod: PodState) -> bool:
-    """Whether its trainer has nothing more to report, and at most waits for those of other pods to end."""
-    report = pod.report.body.report if pod.report is not None else None
-    return report is not None and report.stage == "Finished"
 
 
 def _said(pod: PodState, before: FineTuneJobStatus) -> str:

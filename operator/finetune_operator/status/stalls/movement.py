@@ -1,24 +1,31 @@
 """Whether a training moves, as far as reports tell. Half way to its end the status says that it does not.
 
-Our trainer ends such an attempt itself. An image with stock transformers has no watchdog: see `ending`.
+Our trainer ends such an attempt itself. An image with stock transformers has no watchdog, and that of a pod may be stopped too,
+by somebody on its node: see `ending`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
-from finetune_api.status import Progress
+from finetune_api.reasons import Reason
+from finetune_api.status import MAX_ATTEMPTS, Attempt, Progress
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation, PodState
 from finetune_operator.status.failures.why_failed import is_last
 
+SINCE: Final = "no step since "
+_WATCHDOG = timedelta(minutes=45)
+"""Longer than the watchdog of a pod, if that runs, waits for anything."""
 _WHOLE = 100
 """Percent. What comes after the last step, such as to save the model, takes as long as it takes."""
 
 
 @dataclass(frozen=True)
 class Silence:
-    """No step since a moment."""
+    """Nothing new since a moment."""
 
     since: datetime
     deadline: timedelta
@@ -26,6 +33,10 @@ class Silence:
     """Whether the operator ends the attempt, and not its trainer."""
     last: bool = False
     """Whether no other attempt follows."""
+    asked: bool = False
+    """Whether the spec asks for the deadline."""
+    finished: bool = False
+    """Whether the trainer has finished, and only its pod has not ended."""
 
     @property
     def moments(self) -> tuple[datetime, ...]:
@@ -42,6 +53,13 @@ class Silence:
         """When the attempt ends."""
         return self.since + self.deadline
 
+    @property
+    def what(self) -> str:
+        """What is the matter, and since when."""
+        if self.finished:
+            return f"the trainer has finished, and its pod has not ended since {format_time(self.since)}"
+        return f"{SINCE}{format_time(self.since)}"
+
     def __str__(self) -> str:
         """For people, and the same for as long as it lasts."""
         then = (
@@ -49,20 +67,28 @@ class Silence:
             if self.last
             else "the attempt ends, and a new one goes on from the newest checkpoint"
         )
-        return f"no step since {format_time(self.since)}; if none is done by {format_time(self.ends_at)} {then}"
+        hope = "it has not" if self.finished else "none is done"
+        return f"{self.what}; if {hope} by {format_time(self.ends_at)} {then}"
 
 
-def silence(spec: FineTuneJobSpec, progress: Progress | None, observed: Observation) -> Silence | None:
+def silence(
+    spec: FineTuneJobSpec, progress: Progress | None, observed: Observation, attempts: Sequence[Attempt]
+) -> Silence | None:
     """Since when the training of the newest attempt has made no step; None where that means nothing.
 
     A report of stock transformers comes with a step, so that the time of the last one counts, if the spec has a deadline.
+
+    Args:
+        attempts: As the status has them.
     """
     pod = observed.attempts[-1] if observed.attempts else None
     if progress is None or pod is None or pod.terminated is not None:
         return None
-    last = is_last(observed.pods, spec)
+    if pod.report is not None and has_finished(pod):
+        since = pod.report.time.replace(microsecond=0)
+        return Silence(since, _WATCHDOG, ended_by_us=True, last=gives_up(spec, attempts), finished=True)
     if progress.last_progress_time is not None and progress.deadline_seconds:
-        return Silence(progress.last_progress_time, timedelta(seconds=progress.deadline_seconds), last=last)
+        return _watched(spec, progress, progress.last_progress_time, observed, attempts)
     asked, heard = spec.run_policy.progress_deadline_seconds, progress.last_report_time
     if not asked or heard is None or not _is_stock(progress, pod) or progress.percent >= _WHOLE:
         return None
@@ -71,7 +97,30 @@ def silence(spec: FineTuneJobSpec, progress: Progress | None, observed: Observat
             return None  # It sends, and it does not arrive.
         heard = max(heard, observed.hearing.since)
     heard = heard.replace(microsecond=0)  # as the status has it, by which the next look is due
-    return Silence(heard, timedelta(seconds=asked), ended_by_us=True, last=last)
+    return Silence(heard, timedelta(seconds=asked), ended_by_us=True, last=gives_up(spec, attempts), asked=True)
+
+
+def gives_up(spec: FineTuneJobSpec, attempts: Sequence[Attempt]) -> bool:
+    """Whether no attempt follows one that the operator ends now: of those, Kubernetes counts none."""
+    stalled = 1 + sum(each.reason == Reason.PROGRESS_STALLED for each in attempts)
+    # Of more attempts the status does not know.
+    return stalled > min(spec.run_policy.backoff_limit, MAX_ATTEMPTS - 1)
+
+
+def has_finished(pod: PodState) -> bool:
+    """Whether its trainer has nothing more to report, and at most waits for those of other pods to end."""
+    report = pod.report.body.report if pod.report is not None else None
+    return report is not None and report.stage == "Finished"
+
+
+def _watched(
+    spec: FineTuneJobSpec, progress: Progress, since: datetime, observed: Observation, attempts: Sequence[Attempt]
+) -> Silence:
+    """Of a trainer that has a watchdog. The operator ends it where reports still say, long after that should have, that no step is done."""
+    deadline = timedelta(seconds=progress.deadline_seconds or 0)
+    if progress.last_report_time is not None and progress.last_report_time - since >= deadline + _WATCHDOG:
+        return Silence(since, deadline, ended_by_us=True, last=gives_up(spec, attempts))
+    return Silence(since, deadline, last=is_last(observed.pods, spec))
 
 
 def _is_stock(progress: Progress, pod: PodState) -> bool:

@@ -133,6 +133,19 @@ def test_a_deletion_that_no_node_confirms_is_a_lost_node_though_nothing_else_sho
     assert lost["message"].startswith("node n1 has not answered since 2026-11-20T12:01:40Z: Kubernetes has given")
 
 
+def test_a_trainer_whose_node_does_not_answer_is_not_said_to_save_though_its_reports_arrive() -> None:
+    given_up = deleted(pod(state=running(), conditions=[unready(60), TAINTED]), 480)
+    report = received({"report": REPORT}, seconds=365)
+
+    ending = compute(parsed(BEFORE), observation(job(), given_up, report=report), 370)
+    suspended = compute(parsed(BEFORE, suspend=True), observation(job(suspend=True), given_up, report=report), 370)
+
+    untold = "the trainer is not told, since node n1 has not answered since 2026-11-20T12:01:00Z"
+    assert line(ending)[:2] == ("Running", "DeletionByTaintManager")
+    assert ending["message"].startswith(f"node n1 has got a taint that the pod does not tolerate; {untold}; epoch 1.1")
+    assert line(suspended) == ("Suspended", "Stopping", f"suspended: {untold}")
+
+
 @pytest.mark.parametrize(
     ("reason", "message", "told"),
     [

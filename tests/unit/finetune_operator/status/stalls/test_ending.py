@@ -150,3 +150,69 @@ def test_a_pod_whose_node_does_not_answer_is_not_called_still() -> None:
     lost = pod(state=running(), conditions=[LOST])
 
     assert reason(status_at(199, status_at(51), lost))[1] == "NodeLost"
+
+
+def test_half_way_it_is_said_whether_another_attempt_follows_by_what_is_counted_here() -> None:
+    stalled = {"attempts": [{"number": 1, "pod": "yelp-1", "endTime": stamp(20), "reason": "ProgressStalled"}]}
+    failed, second = pod(state=terminated(1, until=20)), pod(2, state=running(30))
+
+    after_a_failure = status_at(100, status_at(51, None, failed, second), failed, second)
+    last = status_at(100, status_at(51, stalled, second), second)
+
+    # Kubernetes has counted the first of these, and would none of the other.
+    assert after_a_failure["message"].endswith("the attempt ends, and a new one goes on from the newest checkpoint")
+    assert last["message"].endswith("the job fails: no attempt is left (runPolicy.backoffLimit)")
+
+
+def of_ours(stage: str, came: int, before: Any, now: int, retries: int = 1) -> dict[str, Any]:
+    """The status of a job whose trainer is ours, at the same step as before."""
+    progress = {**REPORT["progress"], "deadlineSeconds": 120}
+    report = received({"report": {**REPORT, "stage": stage, "progress": progress}}, seconds=came)
+    observed = observation(job(), pod(state=running()), report=report, hearing=Hearing(at(0)))
+    return compute(parsed(before, runPolicy={"backoffLimit": retries}), observed, now)
+
+
+def test_a_trainer_with_a_watchdog_is_ended_here_where_its_reports_say_for_long_that_it_stands_still() -> None:
+    moving = of_ours("Training", 50, None, 60)
+    watched = of_ours("Training", 2860, moving, 2865)
+    ended = of_ours("Training", 2870, watched, 2875)
+    failed = of_ours("Training", 2870, watched, 2875, retries=0)
+
+    assert [reason(each) for each in (watched, ended, failed)] == [
+        ("Running", "NotMoving"),
+        ("Pending", "ProgressStalled"),
+        ("Failed", "ProgressStalled"),
+    ]
+    assert ended["message"].startswith(f"no step since {stamp(50)}, for 120 s; the attempt is ended")
+    assert failed["failure"]["hint"].startswith("the first process of its pod, which ends a run that hangs, did not")
+
+
+def test_a_pod_that_does_not_end_long_after_its_trainer_has_finished_is_ended() -> None:
+    finished = of_ours("Finished", 50, of_ours("Training", 40, None, 45), 60)
+    still = of_ours("Finished", 50, finished, 50 + 1350)
+    ended = of_ours("Finished", 50, still, 50 + 2700)
+
+    assert [reason(each) for each in (finished, still, ended)] == [
+        ("Running", "Finished"),
+        ("Running", "NotMoving"),
+        ("Pending", "ProgressStalled"),
+    ]
+    what = f"the trainer has finished, and its pod has not ended since {stamp(50)}"
+    assert still["message"].endswith(
+        f"{what}; if it has not by {stamp(2750)} the attempt ends, and a new one goes on from the newest checkpoint"
+    )
+    assert ended["message"] == (
+        f"{what}, for 2700 s; the attempt is ended, and a new one goes on from the newest checkpoint"
+    )
+
+
+def test_reports_that_stop_are_no_hang_of_a_trainer_with_a_watchdog() -> None:
+    moving = of_ours("Training", 50, None, 60)
+
+    assert reason(of_ours("Training", 50, moving, 100_000)) == ("Running", "ReportsMissing")
+
+
+def test_a_deadline_of_days_is_said_in_whole() -> None:
+    before = status_at(100_000, status_at(51, deadline=200_000), deadline=200_000)
+
+    assert ", for 200000 s (" in status_at(200_050, before, deadline=200_000)["message"]

@@ -110,7 +110,7 @@ def test_the_job_is_looked_at_again_when_the_minute_is_over(seconds: float, left
 def test_a_trainer_that_has_finished_is_not_missed_where_its_pod_does_not_end() -> None:
     last = received({"report": {**REPORT, "stage": "Finished"}}, seconds=100)
 
-    status = compute(parsed(), heard(observation(job(), pod(state=running(12)), report=last)), 3600)
+    status = compute(parsed(), heard(observation(job(), pod(state=running(12)), report=last)), 1200)
 
     assert line(status)[:2] == ("Running", "Finished")
     assert "no report" not in status["message"]
