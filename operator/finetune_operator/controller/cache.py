@@ -9,7 +9,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from kubernetes.aio.client.exceptions import ForbiddenException
@@ -20,7 +20,7 @@ from finetune_operator.controller.packed_job import MONTH_USED, STANDING, packed
 from finetune_operator.job.finetunejob import TERMINAL, Key, key_of
 from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
-from finetune_operator.kube.client import FINETUNEJOBS, Kube
+from finetune_operator.kube.client import FINETUNEJOBS, Kube, Page
 from finetune_operator.kube.informer import SILENCE_SECONDS
 from finetune_operator.kube.packed import version_of
 from finetune_operator.kube.tombstones import Tombstones
@@ -252,7 +252,7 @@ class FineTuneJobs:
     async def list(self, kube: Kube, namespace: str | None) -> str:
         """Take in one namespace or all. Return the resourceVersion from which a watch has all that comes."""
         asked = self._clock()
-        listed, version = await self._read(kube, namespace)
+        listed, version = await self._read(namespace, kube.everything(FINETUNEJOBS, namespace, self._kept))
         for key in listed.keys() & self._entries.keys():
             entry = self._entries[key]
             entry.watched = max(entry.watched, listed[key])
@@ -262,7 +262,7 @@ class FineTuneJobs:
 
     async def compare(self, kube: Kube, namespace: str | None, pause: float = 0.0) -> None:
         """Take in what Kopf's watch has missed, by a list with pauses between its pages, and find out whether it is behind."""
-        listed, _ = await self._read(kube, namespace, pause)
+        listed, _ = await self._read(namespace, kube.pages(FINETUNEJOBS, namespace, self._kept, pause=pause))
         self._find_missed(namespace, listed)
         for key in self._keys_in(namespace):
             self._entries[key].listed = listed.get(key, 0)
@@ -278,13 +278,15 @@ class FineTuneJobs:
             return self._current[None]
         return self._current.get(namespace, -math.inf)
 
-    async def _read(self, kube: Kube, namespace: str | None, pause: float = 0.0) -> tuple[dict[Key, int], str]:
+    def _kept(self, raw: JsonObject) -> JsonObject | None:
+        return keep(raw, self.serves)
+
+    async def _read(self, namespace: str | None, pages: AsyncIterator[Page]) -> tuple[dict[Key, int], str]:
         """Take in a list. Return which versions it has, and its own."""
         listed, version = dict[Key, int](), ""
         self._contacts.setdefault(namespace, self._clock())
         try:
             with self._tombstones.during() as gone:
-                pages = kube.pages(FINETUNEJOBS, namespace, lambda raw: keep(raw, self.serves), pause=pause)
                 async for page in pages:
                     version = page.version
                     for raw in page.items:

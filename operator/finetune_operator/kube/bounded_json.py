@@ -289,7 +289,7 @@ async def _small_page(data: bytearray, read: Callable[[JsonObject], JsonObject |
             _leave_out_what_is_not_read(raw)
             if not _is_flat(raw):
                 return None
-            items.append(_kept(raw, read))
+            items.append(kept(raw, read))
             end = after + (text[after] == ",")
             end += text[end] == " "
             if len(items) % _AT_ONCE == 0:
@@ -300,7 +300,7 @@ async def _small_page(data: bytearray, read: Callable[[JsonObject], JsonObject |
     # If not, that was a field of this name within something else.
     if not isinstance(page, dict) or page.get(_ITEMS) != []:
         return None
-    return {**page, _ITEMS: [kept for kept in items if kept is not None]}
+    return {**page, _ITEMS: [each for each in items if each is not None]}
 
 
 def _is_small(text: str, begin: int, end: int) -> bool:
@@ -349,10 +349,11 @@ async def _element(
     except Exception as error:  # noqa: BLE001 - whatever an object may hold, the others go on
         warn_once("an element of a list", f"cannot be read: {error}")
         return None
-    return _kept(raw, read)
+    return kept(raw, read)
 
 
-def _kept(raw: JsonObject, read: Callable[[JsonObject], JsonObject | None]) -> JsonObject | None:
+def kept(raw: JsonObject, read: Callable[[JsonObject], JsonObject | None]) -> JsonObject | None:
+    """What `read` returns of an element of a list; None where it fails, whatever the object holds."""
     try:
         return read(raw)
     except Exception as error:  # noqa: BLE001 - whatever an object may hold, the others go on

@@ -5,6 +5,7 @@ TimeoutError and aiohttp.ClientError where there was no answer.
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,10 +23,11 @@ from finetune_api import profile
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
-from finetune_operator.kube.bounded_json import read_event, read_list, read_object, warn_once
+from finetune_operator.kube.bounded_json import kept, read_list, read_object
 from finetune_operator.kube.budget import Budget
-from finetune_operator.kube.errors import NotLeading, rest_of_list
+from finetune_operator.kube.errors import API_FAILURES, NotLeading, brief, rest_of_list
 from finetune_operator.kube.request_counts import counting
+from finetune_operator.kube.streams import events
 from finetune_operator.kube.turns import Turns
 
 _TIMEOUT_SECONDS = 30.0
@@ -33,6 +35,12 @@ _CLOSED = "handler is closed"
 """What uvloop says where a connection was closed in the moment in which it is used (https://github.com/aio-libs/aiohttp/issues/12336)."""
 _PAGE = 250
 """Objects of a page. Beside a busy API server a list takes as long as it has pages."""
+_STREAM_SILENCE_SECONDS = 10.0
+_STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_STREAM_SILENCE_SECONDS)
+_END_OF_LIST = "k8s.io/initial-events-end"
+"""Annotation of the bookmark after the last object of a list that is streamed."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class Page(NamedTuple):
 
     items: list[JsonObject]
     version: str
-    """The resourceVersion of the whole list: what is older, and not in it, is not there."""
+    """The resourceVersion of the whole list: what is older, and not in it, is not there. Of a list that is streamed the last part has it."""
 
 
 MAX_SPEC_BYTES = 64 * 1024
@@ -114,6 +122,8 @@ class Kube:
         self._budget = Budget(per_second=qps, burst=burst)
         self._may_write = may_write
         self._turns = turns or Turns()
+        self._streams = True
+        """Whether lists are streamed. No stream is asked for again of an API server that broke one off, or that has pages and no stream."""
 
     async def get(
         self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "", subresource: str | None = None
@@ -222,6 +232,71 @@ class Kube:
             query["continue"] = page["metadata"]["continue"]
             await asyncio.sleep(pause)
 
+    async def everything(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        read: Callable[[JsonObject], JsonObject | None] = lambda raw: raw,
+        selectors: Mapping[str, str] = MappingProxyType({}),
+    ) -> AsyncIterator[Page]:
+        """A list of what is to be watched from then on: streamed, which an API server has in its cache, or else page by page.
+
+        For the pages of a list of custom resources it reads etcd, and each object against its schema, from the second one on.
+        https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists
+        """
+        failed: Exception | None = None
+        if self._streams:
+            has_begun = False
+            try:
+                async for page in self._stream(kind, namespace, read, selectors):
+                    has_begun = True
+                    yield page
+                return
+            except API_FAILURES as error:
+                if has_begun:
+                    self._streams = False
+                    raise
+                failed = error
+        async for page in self.pages(kind, namespace, read, selectors):
+            if failed is not None and self._streams:
+                self._streams = False
+                logger.info("%s are listed by pages, since they cannot be streamed: %s", kind.plural, brief(failed))
+            yield page
+
+    async def _stream(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        read: Callable[[JsonObject], JsonObject | None],
+        selectors: Mapping[str, str],
+    ) -> AsyncIterator[Page]:
+        """Raises ConnectionError where the stream ends too early, or tells of a deletion, which no page can take back."""
+        query = {
+            **selectors,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "sendInitialEvents": "true",
+            "resourceVersionMatch": "NotOlderThan",
+        }
+        items: list[JsonObject] = []
+        response = await self._limited("GET", namespace, kind.path(namespace), query, limit=_STREAM_TIMEOUT)
+        try:
+            async for event in events(response.content.iter_any(), kind.plural, kind.longest):
+                raw, metadata = event["object"], event["object"]["metadata"]
+                if event["type"] == "BOOKMARK" and _END_OF_LIST in (metadata.get("annotations") or {}):
+                    yield Page(items, metadata["resourceVersion"])
+                    return
+                if event["type"] == "DELETED":
+                    break
+                if event["type"] in ("ADDED", "MODIFIED") and (each := kept(raw, read)) is not None:
+                    items.append(each)
+                if len(items) >= _PAGE:
+                    yield Page(items, "")
+                    items = []
+        finally:
+            response.close()
+        raise ConnectionError(f"the list of {kind.plural} is not whole")
+
     async def watch(
         self,
         kind: Kind,
@@ -249,14 +324,8 @@ class Kube:
         response = await self._send("GET", kind.path(namespace), query, limit=timeout)
         on_open()
         try:
-            # Not by lines of the stream: aiohttp bounds their length, and an object may be longer.
-            buffer = b""
-            async for chunk in response.content.iter_any():
-                *lines, buffer = (buffer + chunk).split(b"\n")
-                for line in filter(None, lines):
-                    event = await _event(line, kind)
-                    if event is not None:
-                        yield event
+            async for event in events(response.content.iter_any(), kind.plural, kind.longest):
+                yield event
         finally:
             response.close()
 
@@ -288,9 +357,10 @@ class Kube:
         query: dict[str, str] | None = None,
         body: JsonObject | None = None,
         content_type: str = "application/json",
+        limit: aiohttp.ClientTimeout | float = _TIMEOUT_SECONDS,
     ) -> aiohttp.ClientResponse:
         await self._budget.take(namespace or "")
-        return await self._send(method, path, query, body, content_type)
+        return await self._send(method, path, query, body, content_type, limit)
 
     async def _send(
         self,
@@ -325,19 +395,3 @@ class Kube:
             raise ApiException.from_response(http_resp=answer, body=None, data=None)
         response: aiohttp.ClientResponse = answer.response
         return response
-
-
-async def _event(line: bytes, kind: Kind) -> JsonObject | None:
-    """A line of a watch; None for one that is no event, or whose object cannot be told from others. Raises ApiException."""
-    try:
-        event = await read_event(line, kind.longest)
-    except ValueError as error:
-        warn_once(f"an event of the watch of {kind.plural}", f"cannot be read: {error}")
-        return None
-    raw = event.get("object")
-    if event.get("type") == "ERROR" and isinstance(raw, dict):
-        raise ApiException(status=raw.get("code", 500), reason=raw.get("message"))
-    if not isinstance(raw, dict) or not isinstance(raw.get("metadata"), dict) or "type" not in event:
-        warn_once(f"an event of the watch of {kind.plural}", "is not an object's")
-        return None
-    return event

@@ -188,8 +188,10 @@ class Informer:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _list(self, namespace: str | None) -> None:
-        asked = self._clock()
-        items, version = await self._kube.list(self._kind, namespace, self._read, **self._selectors)
+        asked, items, version = self._clock(), list[JsonObject](), ""
+        async for page in self._kube.everything(self._kind, namespace, self._read, self._selectors):
+            items += page.items
+            version = page.version
         self._note_answer(namespace)
         await self._replace(items, namespace)
         self._versions[namespace] = version

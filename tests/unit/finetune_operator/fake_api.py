@@ -116,6 +116,8 @@ class FakeApi(Kube):
         found = [read(deepcopy(raw)) for (plural, _), raw in self.objects.items() if plural == kind.plural]
         yield Page([raw for raw in found if raw is not None], str(next(self._versions)))
 
+    everything = pages
+
 
 def _without_nulls(raw: Any) -> Any:
     """What a merge patch leaves of an object that it sets fields of to null."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
 from finetune_operator.job.parse_children import has_ended
-from finetune_operator.kube.client import PODS, Kube
+from finetune_operator.kube.client import PODS, Kube, Page
 from finetune_operator.kube.informer import SILENCE_SECONDS, Informer
 
 LABEL = "finetune.dev/job-uid"
@@ -40,7 +40,10 @@ class Raw:
 
 
 class Server:
-    """Answers lists and watches from scripts, one after the other; the last watch stays open. `lists` may be by namespace."""
+    """Answers lists and watches from scripts, one after the other; the last watch stays open. `lists` may be by namespace.
+
+    It is too old to stream a list.
+    """
 
     def __init__(self, lists: list[Any] | dict[str, list[Any]], watches: list[list[Any]]) -> None:
         self.lists = lists
@@ -49,6 +52,8 @@ class Server:
         self.closing = asyncio.Event()
 
     async def get(self, request: web.Request) -> web.StreamResponse:
+        if "sendInitialEvents" in request.query:
+            return web.json_response({"message": "sendInitialEvents is forbidden for watch"}, status=422)
         self.asked.append(dict(request.query))
         if "watch" not in request.query:
             lists = self.lists[request.match_info["namespace"]] if isinstance(self.lists, dict) else self.lists
@@ -350,13 +355,13 @@ async def test_a_list_that_succeeds_after_one_that_failed_is_told_and_ends_the_p
         def __init__(self) -> None:
             self.lists = 0
 
-        async def list(self, *_: Any, **__: Any) -> Any:
+        async def everything(self, *_: Any, **__: Any) -> AsyncIterator[Page]:
             self.lists += 1
             if self.lists == 1:
                 raise OSError("no API server")
             told.append("listed")
             waiting.set()
-            return [], "1"
+            yield Page([], "1")
 
         async def watch(self, *_: Any, **__: Any) -> Any:
             await asyncio.Event().wait()

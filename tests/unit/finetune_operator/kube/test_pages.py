@@ -42,7 +42,7 @@ class Client:
             yield data
 
         status = answer.get("code", 200)
-        response = SimpleNamespace(content=SimpleNamespace(iter_any=iter_any))
+        response = SimpleNamespace(content=SimpleNamespace(iter_any=iter_any), close=lambda: None)
         return SimpleNamespace(status=status, reason="", data=data, headers={}, read=read, response=response)
 
 

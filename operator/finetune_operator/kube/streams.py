@@ -1,0 +1,44 @@
+"""What a watch brings, read line by line."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+
+from kubernetes.aio.client import ApiException
+
+from finetune_api.base import JsonObject
+from finetune_operator.kube.bounded_json import read_event, warn_once
+
+
+async def events(chunks: AsyncIterator[bytes], plural: str, longest: Mapping[str, int]) -> AsyncIterator[JsonObject]:
+    """The events of a watch of objects of this kind, bookmarks included.
+
+    `longest` is for fields that may not be as long as etcd takes them, in bytes. Raises ApiException with the status that an ERROR event holds,
+    such as 410 where the version is too old.
+    """
+    # Not by lines of the stream: aiohttp bounds their length, and an object may be longer.
+    buffer = b""
+    async for chunk in chunks:
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        for line in filter(None, lines):
+            event = await _event(line, plural, longest)
+            if event is not None:
+                yield event
+        await asyncio.sleep(
+            0
+        )  # What has come already is there without a wait, and must not keep the loop from everything else.
+
+
+async def _event(line: bytes, plural: str, longest: Mapping[str, int]) -> JsonObject | None:
+    """None for one that is no event, or whose object cannot be told from others. Raises ApiException."""
+    try:
+        event = await read_event(line, longest)
+    except ValueError as error:
+        warn_once(f"an event of the watch of {plural}", f"cannot be read: {error}")
+        return None
+    raw = event.get("object")
+    if event.get("type") == "ERROR" and isinstance(raw, dict):
+        raise ApiException(status=raw.get("code", 500), reason=raw.get("message"))
+    if not isinstance(raw, dict) or not isinstance(raw.get("metadata"), dict) or "type" not in event:
+        warn_once(f"an event of the watch of {plural}", "is not an object's")
+        return None
+    return event
