@@ -73,3 +73,20 @@ def test_a_trainer_that_stops_is_said_ended_and_replaced_and_its_time_is_counted
     pods = space.list("pods", "finetune.dev/job-name=still")
     assert len(pods) == 2
     assert end["usage"]["podSeconds"] == sum(map(ran, pods))
+
+
+def test_a_launcher_that_stops_is_said_and_ended_while_its_processes_could_train_on(space: Space) -> None:
+    policy = {"progressDeadlineSeconds": 20, "backoffLimit": 1}
+    resources = {"gpus": 0, "processesPerNode": 2}
+    space.apply(finetunejob("led", **LONG, resources=resources, runPolicy=policy))
+    space.until("led", in_the_middle, "the middle of its training")
+
+    said = stop_at_a_step(space, "led")
+    ended = space.until("led", lambda s: "exitCode" in s["attempts"][0], "the end of its first attempt")
+    space.kubectl("delete", "ftj", "led", "--wait=false")
+
+    assert "no step since" in said["message"]
+    assert {name: ended["attempts"][0][name] for name in ("exitCode", "reason")} == {
+        "exitCode": 19,
+        "reason": "ProgressStalled",
+    }

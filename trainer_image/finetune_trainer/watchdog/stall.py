@@ -88,7 +88,7 @@ def explain(
     what = (
         f"the run has made no step for {first.silence:.0f} s after step {step}"
         if limit is not None
-        else f"the run has done nothing for {first.silence / 60:.0f} min ({first.beat.doing})"
+        else f"the run has done nothing for {_duration(first.silence)} ({first.beat.doing})"
     )
     if not found:
         return f"{what}: the processes of this machine wait for those of another one"
@@ -99,3 +99,7 @@ def explain(
     others = f", and {len(found) - 1} others do not move either" if len(found) > 1 else ""
     waiting = ", and the others wait for it" if len(processes) > len(found) == 1 else others
     return f"{what}: {who} {state.obstacle or f'is at {state.place}'}{waiting}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 2 * STOPPED_SECONDS else f"{seconds:.0f} s"

@@ -263,14 +263,18 @@ class _Watchdog:
         _kill({self._child, *(each.beat.pid for each in watched)})
 
 
+def _name(process: Watched) -> str:
+    return "the launcher" if process.beat.launches else f"process {process.beat.rank}"
+
+
 def _whole(process: Watched, stacks: dict[int, Stacks]) -> str:
     state = stacks[process.beat.pid]
-    return f"process {process.beat.rank} {state.obstacle or 'is here:'}\n{state.text}"
+    return f"{_name(process)} {state.obstacle or 'is here:'}\n{state.text}"
 
 
 def _short(process: Watched, stacks: dict[int, Stacks]) -> str:
     state = stacks[process.beat.pid]
-    head = f"process {process.beat.rank} (step {process.beat.step}) {state.obstacle or 'is at'}"
+    head = f"{_name(process)} (step {process.beat.step}) {state.obstacle or 'is at'}"
     return "\n  ".join([head, *state.frames[:12]])
 
 
