@@ -16,7 +16,7 @@ from urllib.request import getproxies
 
 import aiohttp
 from kubernetes.aio import config
-from kubernetes.aio.client import ApiClient, ApiException
+from kubernetes.aio.client import ApiClient, ApiException, Configuration
 from kubernetes.aio.client.exceptions import NotFoundException
 
 from finetune_api import profile
@@ -98,7 +98,10 @@ async def connect() -> ApiClient:
         config.load_incluster_config()  # type: ignore[no-untyped-call]
     except config.ConfigException:
         await config.load_kube_config()  # type: ignore[no-untyped-call]
-    client = ApiClient()
+    configuration = Configuration.get_default_copy()
+    # Each watch has a connection for good: with a bound, those of a few dozen namespaces would leave none for anything else.
+    configuration.connection_pool_maxsize = 0
+    client = ApiClient(configuration)
     # Where no proxy is set there is nothing to read from the environment, and aiohttp would start a thread for each request to find
     # a .netrc file.
     client.configuration.client_session_kwargs = {"trust_env": bool(getproxies()), "middlewares": (counting,)}
@@ -270,7 +273,7 @@ class Kube:
         read: Callable[[JsonObject], JsonObject | None],
         selectors: Mapping[str, str],
     ) -> AsyncIterator[Page]:
-        """Raises ConnectionError where the stream ends too early, or tells of a deletion, which no page can take back."""
+        """Raises ValueError where the stream ends too early, or tells of a deletion, which no page can take back."""
         query = {
             **selectors,
             "watch": "true",
@@ -295,7 +298,7 @@ class Kube:
                     items = []
         finally:
             response.close()
-        raise ConnectionError(f"the list of {kind.plural} is not whole")
+        raise ValueError(f"the list of {kind.plural} is not whole")
 
     async def watch(
         self,

@@ -126,7 +126,7 @@ async def test_a_list_of_which_a_part_was_taken_in_is_not_mixed_with_another(mon
     client = Client(added("a", 3), added("b", 4))
     lists = kube(client)
 
-    with pytest.raises(ConnectionError, match="the list of finetunejobs is not whole"):
+    with pytest.raises(ValueError, match="the list of finetunejobs is not whole"):
         await everything(lists)
     found = await everything(lists)
 
