@@ -8,6 +8,9 @@ from kubernetes.aio.client import ApiException
 from finetune_api.base import JsonObject
 from finetune_operator.kube.bounded_json import read_event, warn_once
 
+_AT_ONCE = 50
+"""Lines, before the event loop goes on with everything else: what has come already, which may be thousands, is there without a wait."""
+
 
 async def events(chunks: AsyncIterator[bytes], plural: str, longest: Mapping[str, int]) -> AsyncIterator[JsonObject]:
     """The events of a watch of objects of this kind, bookmarks included.
@@ -19,13 +22,12 @@ async def events(chunks: AsyncIterator[bytes], plural: str, longest: Mapping[str
     buffer = b""
     async for chunk in chunks:
         *lines, buffer = (buffer + chunk).split(b"\n")
-        for line in filter(None, lines):
+        for place, line in enumerate(filter(None, lines)):
+            if place % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             event = await _event(line, plural, longest)
             if event is not None:
                 yield event
-        await asyncio.sleep(
-            0
-        )  # What has come already is there without a wait, and must not keep the loop from everything else.
 
 
 async def _event(line: bytes, plural: str, longest: Mapping[str, int]) -> JsonObject | None:
