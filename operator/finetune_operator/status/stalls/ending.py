@@ -13,7 +13,7 @@ from finetune_api.reasons import Reason
 from finetune_api.status import Attempt, FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.stalls.movement import SINCE, Silence, gives_up
+from finetune_operator.status.stalls.movement import FINISHED_SINCE, SINCE, Silence, gives_up
 from finetune_operator.status.verdict import Verdict
 
 _HINT: Final = (
@@ -60,8 +60,9 @@ def still_ending(spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Obs
     if spec.suspend or not is_being_ended(before.attempts, observed):
         return None
     # Not what stands before it, such as what was refused: that is said again where it is still so.
-    _, since, rest = (before.message or "").partition(SINCE)
-    return Verdict("Pending", Reason.PROGRESS_STALLED, since + rest or f"it stood still; {_THEN}")
+    said = before.message or ""
+    begin = next((said.index(what) for what in (SINCE, FINISHED_SINCE) if what in said), len(said))
+    return Verdict("Pending", Reason.PROGRESS_STALLED, said[begin:] or f"it stood still; {_THEN}")
 
 
 def mark_stalled(attempts: list[Attempt], verdict: Verdict) -> list[Attempt]:

@@ -17,6 +17,7 @@ from finetune_operator.job.observation import Observation, PodState
 from finetune_operator.status.failures.why_failed import is_last
 
 SINCE: Final = "no step since "
+FINISHED_SINCE: Final = "the trainer has finished, and its pod has not ended since "
 _WATCHDOG = timedelta(minutes=45)
 """Longer than the watchdog of a pod, if that runs, waits for anything."""
 _WHOLE = 100
@@ -57,7 +58,7 @@ class Silence:
     def what(self) -> str:
         """What is the matter, and since when."""
         if self.finished:
-            return f"the trainer has finished, and its pod has not ended since {format_time(self.since)}"
+            return f"{FINISHED_SINCE}{format_time(self.since)}"
         return f"{SINCE}{format_time(self.since)}"
 
     def __str__(self) -> str:
@@ -116,9 +117,13 @@ def has_finished(pod: PodState) -> bool:
 def _watched(
     spec: FineTuneJobSpec, progress: Progress, since: datetime, observed: Observation, attempts: Sequence[Attempt]
 ) -> Silence:
-    """Of a trainer that has a watchdog. The operator ends it where reports still say, long after that should have, that no step is done."""
+    """Of a trainer that has a watchdog. The operator ends it where reports still say, long after that should have, that no step is done.
+
+    What the trainer did while nobody listened, such as to evaluate, is not known.
+    """
     deadline = timedelta(seconds=progress.deadline_seconds or 0)
-    if progress.last_report_time is not None and progress.last_report_time - since >= deadline + _WATCHDOG:
+    told_from = max(since, observed.hearing.since) if observed.hearing is not None else since
+    if progress.last_report_time is not None and progress.last_report_time - told_from >= deadline + _WATCHDOG:
         return Silence(since, deadline, ended_by_us=True, last=gives_up(spec, attempts))
     return Silence(since, deadline, last=is_last(observed.pods, spec))
 

@@ -164,11 +164,11 @@ def test_half_way_it_is_said_whether_another_attempt_follows_by_what_is_counted_
     assert last["message"].endswith("the job fails: no attempt is left (runPolicy.backoffLimit)")
 
 
-def of_ours(stage: str, came: int, before: Any, now: int, retries: int = 1) -> dict[str, Any]:
-    """The status of a job whose trainer is ours, at the same step as before."""
+def of_ours(stage: str, came: int, before: Any, now: int, retries: int = 1, heard: int = 0) -> dict[str, Any]:
+    """The status of a job whose trainer is ours, at the same step as before, of which reports came here from `heard` on."""
     progress = {**REPORT["progress"], "deadlineSeconds": 120}
     report = received({"report": {**REPORT, "stage": stage, "progress": progress}}, seconds=came)
-    observed = observation(job(), pod(state=running()), report=report, hearing=Hearing(at(0)))
+    observed = observation(job(), pod(state=running()), report=report, hearing=Hearing(at(heard)))
     return compute(parsed(before, runPolicy={"backoffLimit": retries}), observed, now)
 
 
@@ -204,6 +204,27 @@ def test_a_pod_that_does_not_end_long_after_its_trainer_has_finished_is_ended() 
     assert ended["message"] == (
         f"{what}, for 2700 s; the attempt is ended, and a new one goes on from the newest checkpoint"
     )
+
+
+def test_an_operator_that_was_away_while_a_step_had_no_end_does_not_end_an_attempt_by_the_first_report_that_it_hears() -> (
+    None
+):
+    moving = of_ours("Training", 50, None, 60)
+
+    # Between these two the trainer may have evaluated, and have said so to nobody.
+    back = of_ours("Training", 10_000, moving, 10_005, heard=9_990)
+    ended = of_ours("Training", 9_990 + 2820, back, 9_990 + 2825, heard=9_990)
+
+    assert [reason(each) for each in (back, ended)] == [("Running", "NotMoving"), ("Pending", "ProgressStalled")]
+
+
+def test_until_the_pod_of_a_finished_trainer_has_ended_the_status_says_so() -> None:
+    finished = of_ours("Finished", 50, of_ours("Training", 40, None, 45), 60)
+    ended = of_ours("Finished", 50, finished, 50 + 2700)
+
+    stopping = of_ours("Finished", 50, ended, 50 + 2710)
+
+    assert (reason(stopping), stopping["message"]) == (("Pending", "ProgressStalled"), ended["message"])
 
 
 def test_reports_that_stop_are_no_hang_of_a_trainer_with_a_watchdog() -> None:
