@@ -25,7 +25,7 @@ from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
 from finetune_operator.kube.bounded_json import kept, read_list, read_object
 from finetune_operator.kube.budget import Budget
-from finetune_operator.kube.errors import API_FAILURES, NotLeading, brief, rest_of_list
+from finetune_operator.kube.errors import API_FAILURES, NotLeading, brief, is_busy, rest_of_list
 from finetune_operator.kube.request_counts import counting
 from finetune_operator.kube.streams import events
 from finetune_operator.kube.turns import Turns
@@ -35,6 +35,7 @@ _CLOSED = "handler is closed"
 """What uvloop says where a connection was closed in the moment in which it is used (https://github.com/aio-libs/aiohttp/issues/12336)."""
 _PAGE = 250
 """Objects of a page. Beside a busy API server a list takes as long as it has pages."""
+_STREAM_SECONDS = 300
 _STREAM_SILENCE_SECONDS = 10.0
 _STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_STREAM_SILENCE_SECONDS)
 _END_OF_LIST = "k8s.io/initial-events-end"
@@ -255,13 +256,15 @@ class Kube:
                     has_begun = True
                     yield page
                 return
+            except aiohttp.ClientConnectorError:
+                raise
             except API_FAILURES as error:
                 if has_begun:
                     self._streams = False
                     raise
                 failed = error
         async for page in self.pages(kind, namespace, read, selectors):
-            if failed is not None and self._streams:
+            if failed is not None and self._streams and not is_busy(failed):
                 self._streams = False
                 logger.info("%s are listed by pages, since they cannot be streamed: %s", kind.plural, brief(failed))
             yield page
@@ -280,6 +283,7 @@ class Kube:
             "allowWatchBookmarks": "true",
             "sendInitialEvents": "true",
             "resourceVersionMatch": "NotOlderThan",
+            "timeoutSeconds": str(_STREAM_SECONDS),
         }
         items: list[JsonObject] = []
         response = await self._limited("GET", namespace, kind.path(namespace), query, limit=_STREAM_TIMEOUT)

@@ -18,6 +18,7 @@ _LONGEST_RETRY_AFTER: Final = 30.0
 
 _OF_ANYBODY: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 """Answers that are about who asks, and not about what for."""
+_BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 
 
 class NotLeading(Exception):
@@ -68,6 +69,11 @@ def shared_cause(error: BaseException) -> str | None:
         status = int(error.status or 0)
         return str(status) if status in _OF_ANYBODY or status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
     return type(error).__name__ if isinstance(error, aiohttp.ClientError | OSError | NotLeading) else None
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether the API server refuses now what it may not a moment later, such as a stream while it fills its cache of a new kind."""
+    return isinstance(error, ApiException) and error.status in _BUSY
 
 
 def api_message(error: ApiException) -> str:

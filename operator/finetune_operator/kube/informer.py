@@ -199,7 +199,10 @@ class Informer:
         self._note_read(namespace)
 
     async def _watch(self, namespace: str | None) -> None:
-        """Take in what one watch brings. Raises TimeoutError where it falls silent."""
+        """Take in what one watch brings, until it ends or falls silent.
+
+        An API server has no bookmark to send where nothing happens in its cluster that a version shows. That a connection is dead is found by the next watch.
+        """
         events = self._kube.watch(
             self._kind,
             namespace,
@@ -208,14 +211,20 @@ class Informer:
             on_open=lambda: self._note_answer(namespace),
             **self._selectors,
         )
-        async with asyncio.timeout(SILENCE_SECONDS) as silence:
-            async for event in events:
-                silence.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
-                self._failures[namespace] = 0
-                self._take(event)
-                self._note_news(namespace)
-                version = event["object"]["metadata"].get("resourceVersion")
-                self._versions[namespace] = version or self._versions[namespace]
+        silence = asyncio.timeout(SILENCE_SECONDS)
+        try:
+            async with silence:
+                async for event in events:
+                    silence.reschedule(asyncio.get_running_loop().time() + SILENCE_SECONDS)
+                    self._failures[namespace] = 0
+                    self._take(event)
+                    self._note_news(namespace)
+                    version = event["object"]["metadata"].get("resourceVersion")
+                    self._versions[namespace] = version or self._versions[namespace]
+        except TimeoutError:
+            if not silence.expired():
+                raise
+            return
         self._note_news(namespace)
         self._failures[namespace] = 0
 

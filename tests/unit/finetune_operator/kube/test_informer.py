@@ -227,6 +227,20 @@ async def test_a_watch_that_was_cut_goes_on_from_where_it_was_without_a_list() -
     assert [each.get("resourceVersion") for each in server.asked] == [None, "10", "11", "12"]
 
 
+async def test_a_watch_that_was_silent_begins_again_from_where_it_was_and_nothing_is_said_of_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("finetune_operator.kube.informer.SILENCE_SECONDS", 0.05)
+    server = Server([[an_object("one", 5)]], [])
+    async with watching(server) as (informer, told):
+        await until(lambda: len(server.asked) == 4)
+        failed = informer._failures
+
+    assert told == ["one"]
+    assert [each.get("resourceVersion") for each in server.asked] == [None, "10", "10", "10"]
+    assert (failed, caplog.text) == ({None: 0}, "")
+
+
 async def test_what_is_known_is_as_new_as_the_list_and_later_as_what_a_watch_brings_less_its_silence() -> None:
     times = iter([0.0, 10.0, 11.0, 11.0])
     server = Server([[an_object("one", 5)]], [])

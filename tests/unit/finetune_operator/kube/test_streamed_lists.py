@@ -121,6 +121,17 @@ async def test_a_stream_is_asked_for_again_where_pages_fail_as_well() -> None:
     assert (found, client.asked) == ((["a"], "50"), ["stream", "page", "stream"])
 
 
+async def test_a_stream_is_asked_for_again_of_an_api_server_that_only_had_not_filled_its_cache_yet() -> None:
+    client = Client(added("a", 3), end(50), status=429)
+    lists = kube(client)
+
+    first = await everything(lists)
+    client.status = 200
+    second = await everything(lists)
+
+    assert (first, second, client.asked) == ((["of-the-page"], "70"), (["a"], "50"), ["stream", "page", "stream"])
+
+
 async def test_a_list_of_which_a_part_was_taken_in_is_not_mixed_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "_PAGE", 1)
     client = Client(added("a", 3), added("b", 4))
