@@ -1,16 +1,19 @@
 """A report of a training pod: the path it is sent to, its body read without trust, and who sent it when."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from finetune_api.report import FinalReport, ReportBody
+from finetune_api.report import MAX_REPORT_INTERVAL, FinalReport, ReportBody
 from finetune_operator.job.finetunejob import Key
 
 REPORT_PATH = "/reports/v1alpha1/namespaces/{namespace}/finetunejobs/{name}"
 
+NEXT_REPORT: Final = timedelta(seconds=MAX_REPORT_INTERVAL + 120)
+"""So long a trainer that has reported may be silent: it waits as it is asked to, and longer after failures."""
 _MAX_FIELDS_NAMED = 10
 
 
@@ -26,6 +29,8 @@ class Received:
     """When it came, by our clock."""
     took: float = 0.0
     """Seconds from its request to here: who sent it was found out meanwhile."""
+    unbroken_since: datetime | None = None
+    """When the first report came of those of this pod that no pause of more than NEXT_REPORT parts from this one. None of a report by itself."""
 
 
 def report_path(key: Key) -> str:

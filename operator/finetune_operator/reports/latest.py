@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from finetune_api.report import ReportBody
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.job.report import Received
+from finetune_operator.job.report import NEXT_REPORT, Received
 
 _PODS = 4
 """Those of a job that may report one after the other: of the preflight, of an attempt that ends, of the one that follows."""
@@ -35,13 +35,16 @@ class _Packed:
     """None for a report of stock transformers."""
     prepares: bool
     body: bytes
+    unbroken_since: datetime
 
 
-def _pack(received: Received) -> _Packed:
+def _pack(received: Received, before: _Packed | None) -> _Packed:
     body, report = received.body, received.body.report
     prepares = report is not None and report.stage == "Preparing"
     data = zlib.compress(body.model_dump_json(by_alias=True, exclude_none=True).encode(), 1)
-    return _Packed(received.key, received.pod_name, received.time, report.sequence if report else None, prepares, data)
+    sequence, time = report.sequence if report else None, received.time
+    since = before.unbroken_since if before is not None and time - before.time <= NEXT_REPORT else time
+    return _Packed(received.key, received.pod_name, time, sequence, prepares, data, since)
 
 
 class _Reports(Mapping[str, Received]):
@@ -53,7 +56,7 @@ class _Reports(Mapping[str, Received]):
     def __getitem__(self, pod_uid: str) -> Received:
         packed = self._packed[pod_uid]
         body = ReportBody.model_validate_json(zlib.decompress(packed.body))
-        return Received(packed.key, packed.pod_name, pod_uid, body, packed.time)
+        return Received(packed.key, packed.pod_name, pod_uid, body, packed.time, unbroken_since=packed.unbroken_since)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._packed)
@@ -79,7 +82,8 @@ class LatestReports:
 
     def take(self, received: Received) -> News:
         """Keep a report, unless a later one of the same pod overtook it. Return what it brings."""
-        new, known = _pack(received), self._packed.pop(received.pod_uid, None)
+        known = self._packed.pop(received.pod_uid, None)
+        new = _pack(received, known)
         overtaken = known is not None and _overtaken(new, known)
         self._packed[received.pod_uid] = known if known is not None and overtaken else new
         while len(self._packed) > _PODS:

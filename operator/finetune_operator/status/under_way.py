@@ -18,7 +18,7 @@ from finetune_operator.status.phase.refusals import refusal
 from finetune_operator.status.reported.fields import reported_fields
 from finetune_operator.status.reported.merge import merge_reports
 from finetune_operator.status.reported.own_places import Places, with_own_places
-from finetune_operator.status.stalls.ending import mark_stalled
+from finetune_operator.status.stalls.ending import mark_ended
 from finetune_operator.status.verdict import Verdict
 from finetune_operator.status.waiting.held_back import held_back
 
@@ -62,6 +62,6 @@ def _judge(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> tu
         before, (*checking, *tracked), observed.unread, output=finetunejob.output, keep=spec.checkpoints.keep
     )
     verdict = refused or decide(finetunejob, spec, observed, known, now)
-    attempts = mark_stalled(attempts, verdict)
+    attempts = mark_ended(attempts, verdict)
     start_time = before.start_time or (observed.job and observed.job.start_time)
     return verdict, {**reported_fields(known, verdict, observed), "start_time": start_time, "attempts": attempts}

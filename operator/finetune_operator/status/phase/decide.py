@@ -109,7 +109,7 @@ def _by_newest_pods(facts: Facts) -> Verdict:
 def _with_notice(facts: Facts, verdict: Verdict) -> Verdict:
     """The same with what is about to take one of the pods away, if anything is."""
     cause = notice(facts.observed, facts.now)
-    if cause is None:
+    if cause is None or verdict.ended is not None:
         return verdict
     return replace(verdict, reason=cause.reason, message=f"{cause.message}; {verdict.message}")
 
@@ -163,10 +163,11 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
         return (
             Verdict("Running", Reason.TRAINING, message) if trains else Verdict("Preparing", Reason.PREPARING, message)
         )
-    stage = report.stage if report is not None else "Training"
-    what, still = describe_progress(facts.spec, facts.known, stage), facts.still
+    still = facts.still
+    stage = report.stage if report is not None else "Finished" if still is not None and still.finished else "Training"
+    what = describe_progress(facts.spec, facts.known, stage)
     if still is not None and facts.lost is None:
-        ended = end_stalled(facts.spec, attempts, still, facts.now)
+        ended = end_stalled(facts.spec, attempts, facts.known, still, facts.now)
         if ended is not None:
             return ended
     if unheard is not None:

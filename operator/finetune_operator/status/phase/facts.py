@@ -56,6 +56,6 @@ def gather_facts(
         waits=why_waiting(observed, spec, lost),
         failed=root_cause(observed.newest),
         unheard=unheard(observed, before, spec.resources.nodes),
-        still=silence(spec, known.progress, observed, before.attempts),
+        still=silence(spec, known.progress, observed, before),
         now=now,
     )

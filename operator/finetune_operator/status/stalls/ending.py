@@ -10,10 +10,12 @@ from datetime import datetime
 from typing import Final
 
 from finetune_api.reasons import Reason
+from finetune_api.report import TrainerState
 from finetune_api.status import Attempt, FineTuneJobStatus
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.job.observation import Observation
-from finetune_operator.status.stalls.movement import FINISHED_SINCE, SINCE, Silence, gives_up
+from finetune_operator.status.messages import describe_end, duration
+from finetune_operator.status.stalls.movement import SINCE, Silence, gives_up
 from finetune_operator.status.verdict import Verdict
 
 _HINT: Final = (
@@ -41,10 +43,18 @@ def is_being_ended(attempts: Sequence[Attempt], observed: Observation) -> bool:
     return was_stalled(attempts, observed) and observed.attempts[-1].terminated is None
 
 
-def end_stalled(spec: FineTuneJobSpec, attempts: Sequence[Attempt], still: Silence, now: datetime) -> Verdict | None:
-    """The end of an attempt that has made no step for its whole deadline; of the job, if no attempt is left. None while it may go on."""
+def end_stalled(
+    spec: FineTuneJobSpec, attempts: Sequence[Attempt], known: TrainerState, still: Silence, now: datetime
+) -> Verdict | None:
+    """The end of an attempt that has made no step for its whole deadline; of the job, if no attempt is left, or nothing to do for one. None
+    while it may go on."""
     if not still.ended_by_us or now < still.ends_at:
         return None
+    if still.finished:
+        # The same trainer's exit code would say no more, and be believed.
+        late = duration(int(still.deadline.total_seconds()))
+        what = f"{describe_end(spec, known)}; its pod had not ended {late} later, and is deleted"
+        return Verdict("Succeeded", Reason.SUCCEEDED, what, now)
     what = f"{still.what}, for {still.deadline.total_seconds():.0f} s"
     what += " (runPolicy.progressDeadlineSeconds)" if still.asked else ""
     if gives_up(spec, attempts):
@@ -61,12 +71,13 @@ def still_ending(spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Obs
         return None
     # Not what stands before it, such as what was refused: that is said again where it is still so.
     said = before.message or ""
-    begin = next((said.index(what) for what in (SINCE, FINISHED_SINCE) if what in said), len(said))
-    return Verdict("Pending", Reason.PROGRESS_STALLED, said[begin:] or f"it stood still; {_THEN}")
+    _, since, rest = said.partition(SINCE)
+    return Verdict("Pending", Reason.PROGRESS_STALLED, since + rest or f"it stood still; {_THEN}")
 
 
-def mark_stalled(attempts: list[Attempt], verdict: Verdict) -> list[Attempt]:
-    """The attempts, the last of them called stalled if that is what is decided of it while it runs."""
-    if verdict.reason != Reason.PROGRESS_STALLED or not attempts or attempts[-1].end_time is not None:
+def mark_ended(attempts: list[Attempt], verdict: Verdict) -> list[Attempt]:
+    """The attempts, the last of them called stalled, or completed, if that is what is decided of it while it runs."""
+    reason = Reason.COMPLETED if verdict.phase == "Succeeded" else verdict.reason
+    if reason not in (Reason.COMPLETED, Reason.PROGRESS_STALLED) or not attempts or attempts[-1].end_time is not None:
         return attempts
-    return [*attempts[:-1], attempts[-1].model_copy(update={"reason": Reason.PROGRESS_STALLED})]
+    return [*attempts[:-1], attempts[-1].model_copy(update={"reason": reason})]

@@ -4,16 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from finetune_api.reasons import Reason
-from finetune_api.report import MAX_REPORT_INTERVAL
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation, PodState
-from finetune_operator.status.stalls.movement import has_finished
+from finetune_operator.job.report import NEXT_REPORT
+from finetune_operator.status.stalls.movement import finished_at
 
 FIRST_REPORT = timedelta(seconds=60)
 """So long a trainer may take to its first report: it comes before anything is loaded, but after many pods have met."""
-NEXT_REPORT = timedelta(seconds=MAX_REPORT_INTERVAL + 120)
-"""So long a trainer that has reported may be silent: it waits as it is asked to, and longer after failures."""
 _SINCE = "no report of its trainer has come since "
 
 
@@ -51,7 +49,7 @@ def unheard(observed: Observation, before: FineTuneJobStatus, nodes: int) -> Unh
     None where nobody listens, or where the pod does not run, or has said that it has finished. What came before this process listened is not held against a pod.
     """
     pod = observed.attempts[-1] if observed.attempts else None
-    if observed.hearing is None or pod is None or not pod.running or has_finished(pod):
+    if observed.hearing is None or pod is None or not pod.running or finished_at(pod, before):
         return None
     last, patience, said = _last_report(pod, before), NEXT_REPORT, _said(pod, before)
     if last is None:

@@ -10,14 +10,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from finetune_api.reasons import Reason
-from finetune_api.status import MAX_ATTEMPTS, Attempt, Progress
+from finetune_api.status import MAX_ATTEMPTS, Attempt, FineTuneJobStatus, Progress
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_api.values import format_time
 from finetune_operator.job.observation import Observation, PodState
 from finetune_operator.status.failures.why_failed import is_last
 
 SINCE: Final = "no step since "
-FINISHED_SINCE: Final = "the trainer has finished, and its pod has not ended since "
+_FINISHED_SINCE: Final = "the trainer has finished, and its pod has not ended since "
 _WATCHDOG = timedelta(minutes=45)
 """Longer than the watchdog of a pod, if that runs, waits for anything."""
 _WHOLE = 100
@@ -37,7 +37,7 @@ class Silence:
     asked: bool = False
     """Whether the spec asks for the deadline."""
     finished: bool = False
-    """Whether the trainer has finished, and only its pod has not ended."""
+    """Whether the trainer has finished, and only its pod has not ended: then the job succeeds without that."""
 
     @property
     def moments(self) -> tuple[datetime, ...]:
@@ -51,45 +51,48 @@ class Silence:
 
     @property
     def ends_at(self) -> datetime:
-        """When the attempt ends."""
+        """When the attempt ends, or the job."""
         return self.since + self.deadline
 
     @property
     def what(self) -> str:
         """What is the matter, and since when."""
         if self.finished:
-            return f"{FINISHED_SINCE}{format_time(self.since)}"
+            return f"{_FINISHED_SINCE}{format_time(self.since)}"
         return f"{SINCE}{format_time(self.since)}"
 
     def __str__(self) -> str:
         """For people, and the same for as long as it lasts."""
+        if self.finished:
+            return f"{self.what}; if it has not by {format_time(self.ends_at)} the job has succeeded, and the pod is deleted"
         then = (
             "the job fails: no attempt is left (runPolicy.backoffLimit)"
             if self.last
             else "the attempt ends, and a new one goes on from the newest checkpoint"
         )
-        hope = "it has not" if self.finished else "none is done"
-        return f"{self.what}; if {hope} by {format_time(self.ends_at)} {then}"
+        return f"{self.what}; if none is done by {format_time(self.ends_at)} {then}"
 
 
 def silence(
-    spec: FineTuneJobSpec, progress: Progress | None, observed: Observation, attempts: Sequence[Attempt]
+    spec: FineTuneJobSpec, progress: Progress | None, observed: Observation, before: FineTuneJobStatus
 ) -> Silence | None:
     """Since when the training of the newest attempt has made no step; None where that means nothing.
 
     A report of stock transformers comes with a step, so that the time of the last one counts, if the spec has a deadline.
 
     Args:
-        attempts: As the status has them.
+        progress: With what was reported since the status `before`.
     """
+    attempts = before.attempts
     pod = observed.attempts[-1] if observed.attempts else None
     if progress is None or pod is None or pod.terminated is not None:
         return None
-    if pod.report is not None and has_finished(pod):
-        since = pod.report.time.replace(microsecond=0)
-        return Silence(since, _WATCHDOG, ended_by_us=True, last=gives_up(spec, attempts), finished=True)
+    finished = finished_at(pod, before)
+    if finished is not None:
+        return Silence(finished.replace(microsecond=0), _WATCHDOG, ended_by_us=True, finished=True)
     if progress.last_progress_time is not None and progress.deadline_seconds:
-        return _watched(spec, progress, progress.last_progress_time, observed, attempts)
+        deadline = timedelta(seconds=progress.deadline_seconds)
+        return _watched(spec, deadline, progress.last_progress_time, observed, attempts)
     asked, heard = spec.run_policy.progress_deadline_seconds, progress.last_report_time
     if not asked or heard is None or not _is_stock(progress, pod) or progress.percent >= _WHOLE:
         return None
@@ -108,22 +111,32 @@ def gives_up(spec: FineTuneJobSpec, attempts: Sequence[Attempt]) -> bool:
     return stalled > min(spec.run_policy.backoff_limit, MAX_ATTEMPTS - 1)
 
 
-def has_finished(pod: PodState) -> bool:
-    """Whether its trainer has nothing more to report, and at most waits for those of other pods to end."""
-    report = pod.report.body.report if pod.report is not None else None
-    return report is not None and report.stage == "Finished"
+def finished_at(pod: PodState, before: FineTuneJobStatus) -> datetime | None:
+    """When its trainer said that it has nothing more to do, and at most waits for those of other pods to end; None if it has not.
+
+    After a start of the operator the status has to do: no other report comes.
+    """
+    if pod.report is not None:
+        report = pod.report.body.report
+        return pod.report.time if report is not None and report.stage == "Finished" else None
+    last = before.attempts[-1].pod if before.attempts else None
+    if before.phase != "Running" or before.progress is None or last != pod.name:
+        return None
+    ready = next((each.reason for each in before.conditions if each.type == "Ready"), None)
+    is_said = ready == Reason.FINISHED or _FINISHED_SINCE in (before.message or "")
+    return before.progress.last_report_time if is_said else None
 
 
 def _watched(
-    spec: FineTuneJobSpec, progress: Progress, since: datetime, observed: Observation, attempts: Sequence[Attempt]
+    spec: FineTuneJobSpec, deadline: timedelta, since: datetime, observed: Observation, attempts: Sequence[Attempt]
 ) -> Silence:
     """Of a trainer that has a watchdog. The operator ends it where reports still say, long after that should have, that no step is done.
 
-    What the trainer did while nobody listened, such as to evaluate, is not known.
+    What the trainer did while it was not heard, such as to evaluate, is not known, nor whether it was frozen. So those reports have to
+    have come without a pause.
     """
-    deadline = timedelta(seconds=progress.deadline_seconds or 0)
-    told_from = max(since, observed.hearing.since) if observed.hearing is not None else since
-    if progress.last_report_time is not None and progress.last_report_time - told_from >= deadline + _WATCHDOG:
+    report = observed.attempts[-1].report
+    if report is not None and report.time - max(since, report.unbroken_since or report.time) >= deadline + _WATCHDOG:
         return Silence(since, deadline, ended_by_us=True, last=gives_up(spec, attempts))
     return Silence(since, deadline, last=is_last(observed.pods, spec))
 

@@ -277,7 +277,7 @@ def test_any_report_that_is_taken_is_kept_as_it_came(told: Any) -> None:
 
     kept.take(came)
 
-    assert dict(kept.received) == {came.pod_uid: came}
+    assert dict(kept.received) == {came.pod_uid: replace(came, unbroken_since=came.time)}
 
 
 @thorough

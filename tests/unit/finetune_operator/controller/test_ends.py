@@ -8,6 +8,7 @@ from tests.unit.finetune_operator.samples import (
     merged,
     pod,
     reason_of,
+    stamp,
     terminated,
 )
 
@@ -159,6 +160,22 @@ async def test_a_job_that_never_ran_in_time_is_deleted_after_its_end_was_written
     await world.reconcile()
 
     assert world.api.requests == ["delete jobs"]
+
+
+async def test_a_job_whose_trainer_had_finished_succeeds_and_the_pod_that_did_not_end_goes_with_its_job(
+    world: World,
+) -> None:
+    ready = {"type": "Ready", "status": "False", "reason": "Finished", "lastTransitionTime": stamp(100)}
+    progress = {"step": 9, "lastReportTime": stamp(100)}
+    before = {"phase": "Running", "conditions": [ready], "progress": progress}
+    world.api.put(FINETUNEJOBS, finetunejob({**before, "attempts": [{"number": 1, "pod": "yelp-1"}]}))
+    async with running_job(world):
+        for _ in range(2):  # with the profile that it is given
+            await world.reconcile()
+            await world.see_finetunejobs()
+
+    assert (world.status()["phase"], world.status()["attempts"][0]["reason"]) == ("Succeeded", "Completed")
+    assert (JOBS.plural, "yelp") not in world.api.objects
 
 
 @pytest.mark.thorough

@@ -1,6 +1,6 @@
 """Which reports of a job are kept."""
 
-from tests.unit.finetune_operator.samples import received
+from tests.unit.finetune_operator.samples import at, received
 
 from finetune_operator.reports.latest import LatestReports, News
 
@@ -37,6 +37,19 @@ def test_a_report_of_one_pod_does_not_take_the_place_of_another_s() -> None:
         reports.take(received({"report": {"sequence": sequence, "stage": "Training"}}, number))
 
     assert sequences(reports) == {"pod-2": 1, "pod-1": 8}
+
+
+def test_since_when_a_pod_has_reported_without_a_long_pause_is_known() -> None:
+    reports, seen = LatestReports(), []
+
+    for number, seconds in enumerate((10, 100, 265, 431, 440)):
+        reports.take(received({"report": {"sequence": number, "stage": "Training"}}, seconds=seconds))
+        seen.append(reports.received["pod-1"].unbroken_since)
+    reports.take(received({"report": {"sequence": 1, "stage": "Training"}}, seconds=450))
+    reports.take(received({"report": {"sequence": 9, "stage": "Training"}}, 2, seconds=460))
+
+    assert seen == [at(10), at(10), at(10), at(431), at(431)]
+    assert [each.unbroken_since for each in reports.received.values()] == [at(431), at(460)]
 
 
 def test_of_many_pods_those_that_reported_last_are_kept() -> None:

@@ -1,5 +1,6 @@
 """A run that reports as stock transformers does, and stops moving, is ended by the operator; nothing else is."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -164,12 +165,18 @@ def test_half_way_it_is_said_whether_another_attempt_follows_by_what_is_counted_
     assert last["message"].endswith("the job fails: no attempt is left (runPolicy.backoffLimit)")
 
 
-def of_ours(stage: str, came: int, before: Any, now: int, retries: int = 1, heard: int = 0) -> dict[str, Any]:
-    """The status of a job whose trainer is ours, at the same step as before, of which reports came here from `heard` on."""
+def of_ours(stage: str, came: int, before: Any, now: int, retries: int = 1, unbroken: int = 0) -> dict[str, Any]:
+    """The status of a job whose trainer is ours, at the same step as before, of which reports came from `unbroken` on without a pause."""
     progress = {**REPORT["progress"], "deadlineSeconds": 120}
     report = received({"report": {**REPORT, "stage": stage, "progress": progress}}, seconds=came)
-    observed = observation(job(), pod(state=running()), report=report, hearing=Hearing(at(heard)))
+    report = replace(report, unbroken_since=at(unbroken))
+    observed = observation(job(), pod(state=running()), report=report, hearing=Hearing(at(0)))
     return compute(parsed(before, runPolicy={"backoffLimit": retries}), observed, now)
+
+
+def restarted(before: dict[str, Any], now: int, since: int) -> dict[str, Any]:
+    """The status after a start of the operator, to which nothing has been reported."""
+    return compute(parsed(before), observation(job(), pod(state=running()), hearing=Hearing(at(since))), now)
 
 
 def test_a_trainer_with_a_watchdog_is_ended_here_where_its_reports_say_for_long_that_it_stands_still() -> None:
@@ -187,44 +194,69 @@ def test_a_trainer_with_a_watchdog_is_ended_here_where_its_reports_say_for_long_
     assert failed["failure"]["hint"].startswith("the first process of its pod, which ends a run that hangs, did not")
 
 
-def test_a_pod_that_does_not_end_long_after_its_trainer_has_finished_is_ended() -> None:
-    finished = of_ours("Finished", 50, of_ours("Training", 40, None, 45), 60)
-    still = of_ours("Finished", 50, finished, 50 + 1350)
-    ended = of_ours("Finished", 50, still, 50 + 2700)
+def test_of_a_trainer_that_was_not_heard_for_a_while_only_the_reports_after_that_count() -> None:
+    """It was frozen, or the network away, or this operator: meanwhile it may have evaluated, and the first of its steps takes as long as it takes."""
+    moving = of_ours("Training", 50, None, 60)
 
-    assert [reason(each) for each in (finished, still, ended)] == [
-        ("Running", "Finished"),
+    back = of_ours("Training", 10_000, moving, 10_005, unbroken=10_000)
+    slow = of_ours("Training", 10_000 + 2810, back, 10_000 + 2815, unbroken=10_000)
+    ended = of_ours("Training", 10_000 + 2820, slow, 10_000 + 2825, unbroken=10_000)
+
+    assert [reason(each) for each in (back, slow, ended)] == [
+        ("Running", "NotMoving"),
         ("Running", "NotMoving"),
         ("Pending", "ProgressStalled"),
     ]
-    what = f"the trainer has finished, and its pod has not ended since {stamp(50)}"
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_job_whose_trainer_has_finished_succeeds_though_its_pod_does_not_end(retries: int) -> None:
+    finished = of_ours("Finished", 50, of_ours("Training", 40, None, 45), 60, retries)
+    still = of_ours("Finished", 50, finished, 50 + 1350, retries)
+    late = of_ours("Finished", 50, still, 50 + 2699, retries)
+    ended = of_ours("Finished", 50, late, 50 + 2700, retries)
+
+    assert [reason(each) for each in (finished, still, late, ended)] == [
+        ("Running", "Finished"),
+        ("Running", "NotMoving"),
+        ("Running", "NotMoving"),
+        ("Succeeded", "Succeeded"),
+    ]
     assert still["message"].endswith(
-        f"{what}; if it has not by {stamp(2750)} the attempt ends, and a new one goes on from the newest checkpoint"
+        f"; the trainer has finished, and its pod has not ended since {stamp(50)}; if it has not by {stamp(2750)} the job has "
+        "succeeded, and the pod is deleted"
     )
     assert ended["message"] == (
-        f"{what}, for 2700 s; the attempt is ended, and a new one goes on from the newest checkpoint"
+        "finished after 140 steps, loss 1.20, accuracy 0.58; its pod had not ended 45 min later, and is deleted"
     )
+    assert (ended["attempts"][0]["reason"], "failure" in ended) == ("Completed", False)
 
 
-def test_an_operator_that_was_away_while_a_step_had_no_end_does_not_end_an_attempt_by_the_first_report_that_it_hears() -> (
-    None
-):
-    moving = of_ours("Training", 50, None, 60)
+@pytest.mark.parametrize("seen", [60, 1400], ids=["just now", "half way"])
+def test_that_a_trainer_has_finished_is_still_known_after_a_start_of_the_operator(seen: int) -> None:
+    before = of_ours("Finished", 50, of_ours("Training", 40, None, 45), seen)
 
-    # Between these two the trainer may have evaluated, and have said so to nobody.
-    back = of_ours("Training", 10_000, moving, 10_005, heard=9_990)
-    ended = of_ours("Training", 9_990 + 2820, back, 9_990 + 2825, heard=9_990)
+    early, late, ended = (restarted(before, now, since=seen + 10) for now in (seen + 11, 2749, 2750))
 
-    assert [reason(each) for each in (back, ended)] == [("Running", "NotMoving"), ("Pending", "ProgressStalled")]
+    assert (reason(early), early["message"]) == (reason(before), before["message"])
+    assert [reason(each)[1] for each in (late, ended)] == ["NotMoving", "Succeeded"]
 
 
-def test_until_the_pod_of_a_finished_trainer_has_ended_the_status_says_so() -> None:
-    finished = of_ours("Finished", 50, of_ours("Training", 40, None, 45), 60)
-    ended = of_ours("Finished", 50, finished, 50 + 2700)
+def test_that_one_had_finished_is_not_said_of_the_next_pod() -> None:
+    before = of_ours("Finished", 50, None, 60)
+    second = pod(2, state=running(70))
+    observed = observation(job(), pod(state=terminated(137, until=65)), second, hearing=Hearing(at(0)))
 
-    stopping = of_ours("Finished", 50, ended, 50 + 2710)
+    assert reason(compute(parsed(before), observed, 5000)) == ("Preparing", "ReportsMissing")
 
-    assert (reason(stopping), stopping["message"]) == (("Pending", "ProgressStalled"), ended["message"])
+
+def test_a_job_that_is_ended_here_says_so_also_where_its_pod_is_about_to_go() -> None:
+    finished = of_ours("Finished", 50, None, 60)
+    going = pod(state=running())
+    going["metadata"]["deletionTimestamp"] = stamp(2740)
+    observed = observation(job(), going, hearing=Hearing(at(0)))
+
+    assert reason(compute(parsed(finished), observed, 2750)) == ("Succeeded", "Succeeded")
 
 
 def test_reports_that_stop_are_no_hang_of_a_trainer_with_a_watchdog() -> None:

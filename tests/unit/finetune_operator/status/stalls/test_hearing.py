@@ -114,3 +114,12 @@ def test_a_trainer_that_has_finished_is_not_missed_where_its_pod_does_not_end() 
 
     assert line(status)[:2] == ("Running", "Finished")
     assert "no report" not in status["message"]
+
+
+def test_nor_is_it_after_a_start_of_the_operator() -> None:
+    last = received({"report": {**REPORT, "stage": "Finished"}}, seconds=100)
+    before = compute(parsed(), heard(observation(job(), pod(state=running(12)), report=last)), 110)
+
+    status = compute(parsed(before), unheard(since=120), 1200)
+
+    assert line(status) == line(before)
