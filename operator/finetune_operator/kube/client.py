@@ -23,11 +23,11 @@ from finetune_api import profile
 from finetune_api.base import JsonObject
 from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
-from finetune_operator.kube.bounded_json import kept, read_list, read_object
+from finetune_operator.kube.bounded_json import read_list, read_object
 from finetune_operator.kube.budget import Budget
 from finetune_operator.kube.errors import API_FAILURES, NotLeading, brief, is_busy, rest_of_list
 from finetune_operator.kube.request_counts import counting
-from finetune_operator.kube.streams import events
+from finetune_operator.kube.streams import events, streamed_list
 from finetune_operator.kube.turns import Turns
 
 _TIMEOUT_SECONDS = 30.0
@@ -38,8 +38,6 @@ _PAGE = 250
 _STREAM_SECONDS = 300
 _STREAM_SILENCE_SECONDS = 10.0
 _STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_STREAM_SILENCE_SECONDS)
-_END_OF_LIST = "k8s.io/initial-events-end"
-"""Annotation of the bookmark after the last object of a list that is streamed."""
 
 logger = logging.getLogger(__name__)
 
@@ -276,7 +274,7 @@ class Kube:
         read: Callable[[JsonObject], JsonObject | None],
         selectors: Mapping[str, str],
     ) -> AsyncIterator[Page]:
-        """Raises ValueError where the stream ends too early, or tells of a deletion, which no page can take back."""
+        """See `streamed_list`."""
         query = {
             **selectors,
             "watch": "true",
@@ -285,24 +283,13 @@ class Kube:
             "resourceVersionMatch": "NotOlderThan",
             "timeoutSeconds": str(_STREAM_SECONDS),
         }
-        items: list[JsonObject] = []
         response = await self._limited("GET", namespace, kind.path(namespace), query, limit=_STREAM_TIMEOUT)
         try:
-            async for event in events(response.content.iter_any(), kind.plural, kind.longest):
-                raw, metadata = event["object"], event["object"]["metadata"]
-                if event["type"] == "BOOKMARK" and _END_OF_LIST in (metadata.get("annotations") or {}):
-                    yield Page(items, metadata["resourceVersion"])
-                    return
-                if event["type"] == "DELETED":
-                    break
-                if event["type"] in ("ADDED", "MODIFIED") and (each := kept(raw, read)) is not None:
-                    items.append(each)
-                if len(items) >= _PAGE:
-                    yield Page(items, "")
-                    items = []
+            chunks = response.content.iter_any()
+            async for items, version in streamed_list(chunks, kind.plural, kind.longest, read, _PAGE):
+                yield Page(items, version)
         finally:
             response.close()
-        raise ValueError(f"the list of {kind.plural} is not whole")
 
     async def watch(
         self,

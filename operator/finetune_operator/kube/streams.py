@@ -1,15 +1,18 @@
 """What a watch brings, read line by line."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from kubernetes.aio.client import ApiException
 
 from finetune_api.base import JsonObject
-from finetune_operator.kube.bounded_json import read_event, warn_once
+from finetune_operator.kube.bounded_json import kept, read_event, warn_once
 
 _AT_ONCE = 50
 """Lines, before the event loop goes on with everything else: what has come already, which may be thousands, is there without a wait."""
+
+_END_OF_LIST = "k8s.io/initial-events-end"
+"""Annotation of the bookmark after the last object of a list that is streamed."""
 
 
 async def events(chunks: AsyncIterator[bytes], plural: str, longest: Mapping[str, int]) -> AsyncIterator[JsonObject]:
@@ -28,6 +31,35 @@ async def events(chunks: AsyncIterator[bytes], plural: str, longest: Mapping[str
             event = await _event(line, plural, longest)
             if event is not None:
                 yield event
+
+
+async def streamed_list(
+    chunks: AsyncIterator[bytes],
+    plural: str,
+    longest: Mapping[str, int],
+    read: Callable[[JsonObject], JsonObject | None],
+    most: int,
+) -> AsyncIterator[tuple[list[JsonObject], str]]:
+    """The objects with which a watch begins, by parts of so many at the `most`; with the last part the resourceVersion of the list.
+
+    Of each object what `read` returns. Raises ValueError where the stream ends too early, or takes back what a part may have had already, and as
+    `events` does.
+    """
+    items: list[JsonObject] = []
+    async for event in events(chunks, plural, longest):
+        kind, raw = event["type"], event["object"]
+        if kind == "BOOKMARK" and _END_OF_LIST in (raw["metadata"].get("annotations") or {}):
+            yield items, raw["metadata"]["resourceVersion"]
+            return
+        each = kept(raw, read) if kind in ("ADDED", "MODIFIED") else None
+        if kind == "DELETED" or (kind == "MODIFIED" and each is None):
+            break
+        if each is not None:
+            items.append(each)
+        if len(items) >= most:
+            yield items, ""
+            items = []
+    raise ValueError(f"the list of {plural} is not whole")
 
 
 async def _event(line: bytes, plural: str, longest: Mapping[str, int]) -> JsonObject | None:
