@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     """Requests to the Kubernetes API at once."""
     status_interval: Annotated[float, Field(ge=0)] = 2
     """Least time between two writes of what its pods report into one job's status. A new phase is written at once."""
-    reports_per_second: Annotated[float, Field(gt=0)] = 80
+    reports_per_second: Annotated[float, Field(gt=0)] = 70
     """Reports of all pods a second, and status writes of what they bring, beside the requests of `kube_qps`. Where there are more pods, each is asked to report less often, up to every 45 seconds."""
     relist_interval: Annotated[float, Field(ge=1)] = 600
     """Time between two lists, read a page a second, that heal what a watch has missed."""

@@ -11,7 +11,7 @@ from finetune_operator.kube.slots import Slots
 class Schedule:
     """Turns for the pods that report, `per_second` of them in all, and for each pod at most one in `interval` seconds.
 
-    The time until a pod's next turn follows from how many others report: 1,000 pods at 80 a second get one each 12.5 seconds.
+    The time until a pod's next turn follows from how many others report: 1,000 pods at 70 a second get one each 14.3 seconds.
     """
 
     def __init__(self, *, per_second: float, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
