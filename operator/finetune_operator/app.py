@@ -41,7 +41,7 @@ from finetune_operator.kube.turns import Turns
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.logging_setup import note_unhandled
 from finetune_operator.metrics.fleet import Fleet
-from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS
+from finetune_operator.metrics.instruments import LEADER, RECONCILE, RECONCILE_ERRORS, SHARDS
 from finetune_operator.metrics_server import serve_metrics
 from finetune_operator.notify.notifier import Notifier
 from finetune_operator.notify.post import Poster
@@ -87,6 +87,7 @@ class Operator:
         self._settings = settings
         self._client = client
         self._shard = Shard.parse(settings.shard)
+        SHARDS.set(self._shard.of)
         self._leadership = self._make_leadership()
         self._turns = Turns()
         self._kube = Kube(

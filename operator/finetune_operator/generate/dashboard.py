@@ -10,6 +10,8 @@ _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _IN: Final = 'namespace=~"$namespace"'
 _LEADING: Final = "* on (instance) group_left () finetune_leader"
 """Of processes that know the same jobs, the one that writes."""
+_SELDOM: Final = "1h"
+"""Jobs begin a few times a day where few people train: within a minute there is mostly nothing to see."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,14 @@ class Panel:
     stacked: bool = False
 
 
-def _quantiles(metric: str) -> dict[str, str]:
-    rate = f"sum by (le) (rate({metric}_bucket[$__rate_interval]))"
+def _counted(labels: str, counter: str) -> str:
+    """How many there were in the last hour. The first one begins its series, of which `increase` knows nothing: all that a new series holds is new."""
+    series = f"{counter}{{{_IN}}}"
+    return f"sum by ({labels}) (({series} unless last_over_time({series}[10m] offset 1h)) or increase({series}[1h]))"
+
+
+def _quantiles(metric: str, window: str = "$__rate_interval") -> dict[str, str]:
+    rate = f"sum by (le) (rate({metric}_bucket[{window}]))"
     return {f"p{share}": f"histogram_quantile(0.{share}, {rate})" for share in (50, 90, 99)}
 
 
@@ -43,26 +51,26 @@ ROWS: Final[dict[str, list[Panel]]] = {
         Panel(
             "Ends by reason",
             "short",
-            {"{{phase}}: {{reason}}": f"sum by (phase, reason) (increase(finetune_jobs_ended_total{{{_IN}}}[1h]))"},
+            {"{{phase}}: {{reason}}": _counted("phase, reason", "finetune_jobs_ended_total")},
             stacked=True,
         ),
         Panel(
             "Attempts to tell of an end, by outcome",
             "short",
-            {"{{outcome}}": f"sum by (outcome) (increase(finetune_notifications_total{{{_IN}}}[1h]))"},
+            {"{{outcome}}": _counted("outcome", "finetune_notifications_total")},
             stacked=True,
         ),
         Panel(
             "Attempts that ended, by reason",
             "short",
-            {"{{reason}}": f"sum by (reason) (increase(finetune_attempts_ended_total{{{_IN}}}[1h]))"},
+            {"{{reason}}": _counted("reason", "finetune_attempts_ended_total")},
             stacked=True,
         ),
     ],
     "Waits": [
-        Panel("From creation to the first pod", "s", _quantiles("finetune_job_queue_wait_seconds")),
-        Panel("From a pod's start to Running", "s", _quantiles("finetune_attempt_startup_seconds")),
-        Panel("From creation to the first step", "s", _quantiles("finetune_job_time_to_first_step_seconds")),
+        Panel("From creation to the first pod", "s", _quantiles("finetune_job_queue_wait_seconds", _SELDOM)),
+        Panel("From a pod's start to Running", "s", _quantiles("finetune_attempt_startup_seconds", _SELDOM)),
+        Panel("From creation to the first step", "s", _quantiles("finetune_job_time_to_first_step_seconds", _SELDOM)),
     ],
     "Usage": [
         Panel(

@@ -6,8 +6,18 @@ reason that the contract knows, a kind of the API. No label holds the name of a 
 
 from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
+# When each counter began would be one more series for each.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 REGISTRY = CollectorRegistry(auto_describe=True)
 """Of this process. Only what is here is scraped."""
 
@@ -85,6 +95,11 @@ UNEXPECTED_ERRORS = Counter(
     registry=REGISTRY,
 )
 LEADER = Gauge("finetune_leader", "1 for the process that writes, 0 for one that stands by.", registry=REGISTRY)
+SHARDS = Gauge(
+    "finetune_shards",
+    "Into how many parts the namespaces are divided, each with a leader of its own.",
+    registry=REGISTRY,
+)
 KUBE_REQUESTS = Counter(
     "finetune_kube_requests",
     "Requests to the Kubernetes API, by verb, resource and status code; code 0 where there was no answer.",

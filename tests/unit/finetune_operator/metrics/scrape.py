@@ -6,13 +6,13 @@ from finetune_operator.metrics.instruments import REGISTRY
 
 
 def samples(collector: Collector | None = None) -> dict[tuple[str, ...], float]:
-    """Each sample but buckets and times of creation, by its name and the values of its labels."""
+    """Each sample but buckets, by its name and the values of its labels."""
     metrics = collector.collect() if collector else REGISTRY.collect()
     return {
         (sample.name, *sample.labels.values()): sample.value
         for metric in metrics
         for sample in metric.samples
-        if not sample.name.endswith(("_bucket", "_created"))
+        if not sample.name.endswith("_bucket")
     }
 
 

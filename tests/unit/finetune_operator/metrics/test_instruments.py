@@ -17,3 +17,12 @@ def test_something_counts_with_each_instrument() -> None:
 
     assert names
     assert names - used == set()
+
+
+def test_a_counter_and_a_histogram_are_scraped_without_when_they_began() -> None:
+    instruments.REPORTS.labels("taken").inc(0)
+
+    names = {sample.name for family in instruments.REGISTRY.collect() for sample in family.samples}
+
+    assert "finetune_reports_total" in names
+    assert not {name for name in names if name.endswith("_created")}
