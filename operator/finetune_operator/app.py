@@ -144,6 +144,7 @@ class Operator:
             is_urgent=lambda key: self._watches.has_job(key),
             # Each worker has a request at the API server, which those of other namespaces wait behind.
             is_narrow=lambda namespace: self._blocked.is_refused(namespace),
+            can_wait=lambda key: self._finetunejobs.is_under_way(key, self._watches.has_job),
             rest=_REST_SECONDS,
         )
 
@@ -151,6 +152,7 @@ class Operator:
         return FineTuneJobs(
             self._queue.add,
             on_numbers=self._add_in_turn,
+            on_listed=self._queue.add_known,
             on_used=self._monthly_use.add,
             serves=self._shard.serves,
             on_found=lambda uid: self._watches.reconsider(uid),
@@ -274,7 +276,7 @@ class Operator:
         )
         try:
             self._reports_url = settings.reports_url or f"https://127.0.0.1:{report_server.port}"
-            self._finetunejobs.begin_anew()
+            self._begin_anew()
             self._want_default()
             # Before the work: a job that begins is held to what its namespace has used.
             await self._monthly_use.read()
@@ -296,6 +298,11 @@ class Operator:
             self._finetunejobs.stand_by()
             LEADER.set(0)
             await report_server.close()
+
+    def _begin_anew(self) -> None:
+        """Look at all jobs, at those first for which something is to be made: another may have led meanwhile."""
+        self._finetunejobs.begin_anew()
+        self._queue.begin_anew(self._finetunejobs.all_keys())
 
     def _endpoint(self, service: str) -> Endpoint:
         settings = self._settings
@@ -344,7 +351,7 @@ class Operator:
 
     def _add_all(self) -> None:
         for key in self._finetunejobs.all_keys():
-            self._queue.add(key)
+            self._queue.add_known(key)
 
     def _ready_checks(self) -> list[Check]:
         def since_the_start(silence: Callable[[], float]) -> Callable[[], float]:

@@ -38,12 +38,19 @@ class Obstacle:
         return self.about == about and now < self.due
 
     def note(
-        self, about: Hashable, cause: Cause | None, now: float, chance: Callable[[], float] = random.random
+        self,
+        about: Hashable,
+        cause: Cause | None,
+        now: float,
+        chance: Callable[[], float] = random.random,
+        *,
+        longest: float = LONGEST_SECONDS,
     ) -> None:
-        """Keep an answer: for 15 to 30 s the first one, then ever longer, for up to 10 minutes."""
+        """Keep an answer: for 15 to 30 s the first one, then ever longer, for up to 10 minutes, or as long as it may hold at the `longest`."""
         self.tries = self.tries + 1 if self.about == about else 1
         self.about, self.cause = about, cause
-        self.due = now + backoff(self.tries, chance(), first=2 * SHORTEST_SECONDS, longest=LONGEST_SECONDS)
+        pause = backoff(self.tries, chance(), first=2 * SHORTEST_SECONDS, longest=LONGEST_SECONDS)
+        self.due = now + min(pause, longest)
 
     def doubt(self) -> None:
         """Ask again at the next opportunity; should the answer be the same, this was no try."""
@@ -70,7 +77,15 @@ class BlockedJobs:
         """Tries of each namespace that the API server refused, since one of its jobs got its children."""
 
     def note(
-        self, key: Key, about: Hashable, cause: Cause | None, obstacle: Obstacle, now: float, *, made: bool = False
+        self,
+        key: Key,
+        about: Hashable,
+        cause: Cause | None,
+        obstacle: Obstacle,
+        now: float,
+        *,
+        made: bool = False,
+        longest: float = LONGEST_SECONDS,
     ) -> None:
         """Keep what is in the way of a job's children, and put it into the line; or, without a cause, that nothing is any more.
 
@@ -79,10 +94,11 @@ class BlockedJobs:
             obstacle: What is remembered of the job, in which it is kept.
             now: The time, in seconds of the clock that `obstacle` goes by.
             made: Whether the job has just got its children.
+            longest: Seconds after which the cause is over.
         """
         if cause is not None:
             if not obstacle.holds(about, now):
-                obstacle.note(about, cause, now)
+                obstacle.note(about, cause, now, longest=longest)
                 self._refused[key.namespace] += cause.reason == Reason.CREATE_FORBIDDEN
             self.wait(key)
             return

@@ -16,13 +16,14 @@ from kubernetes.aio.client.exceptions import ForbiddenException
 
 from finetune_api.base import JsonObject
 from finetune_operator.controller.entry import Entry
-from finetune_operator.controller.packed_job import MONTH_USED, STANDING, packed_job
+from finetune_operator.controller.packed_job import MONTH_USED, NEEDS, SPEC_UNSEEN, STANDING, packed_job
 from finetune_operator.job.finetunejob import TERMINAL, Key, key_of
 from finetune_operator.job.report import Received
 from finetune_operator.kube.bounded_json import warn_once
-from finetune_operator.kube.client import FINETUNEJOBS, Kube, Page
+from finetune_operator.kube.client import FINETUNEJOBS, Kube
 from finetune_operator.kube.informer import SILENCE_SECONDS
 from finetune_operator.kube.packed import version_of
+from finetune_operator.kube.pages import Page
 from finetune_operator.kube.tombstones import Tombstones
 from finetune_operator.reports.latest import News
 
@@ -33,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 class FineTuneJobs:
     """One entry for each FineTuneJob. `on_change` is called with each key that changed, is in a new phase, or went away,
-    and `on_numbers` with each of which a pod reported new numbers and nothing else."""
+    `on_listed` with each of which a list has a version that was not known, and `on_numbers` with each of which a pod reported new numbers
+    and nothing else."""
 
     def __init__(
         self,
@@ -41,6 +43,7 @@ class FineTuneJobs:
         clock: Callable[[], float] = time.monotonic,
         on_used: Callable[[str, str, int, bool], None] = lambda namespace, month, seconds, is_found: None,
         on_numbers: Callable[[Key], None] | None = None,
+        on_listed: Callable[[Key], None] | None = None,
         serves: Callable[[str], bool] = lambda namespace: True,
         on_found: Callable[[str], None] = lambda uid: None,
         leads: Callable[[], bool] = lambda: True,
@@ -53,6 +56,7 @@ class FineTuneJobs:
         self._on_found = on_found
         self._on_change = on_change
         self._on_numbers = on_numbers or on_change
+        self._on_listed = on_listed or on_change
         self._on_used = on_used
         self._clock = clock
         self._entries: dict[Key, Entry] = {}
@@ -215,16 +219,21 @@ class FineTuneJobs:
             entry.own.forget()
 
     def begin_anew(self) -> None:
-        """Forget what this process remembers besides the objects, and look at all of them: another may have led meanwhile."""
-        for key, entry in [*self._entries.items()]:
+        """Forget what this process remembers besides the objects: another may have led meanwhile."""
+        for key, entry in self._entries.items():
             self._entries[key] = Entry(entry.packed, entry.watched, entry.listed, jobs=entry.jobs)
-            self._on_change(key)
+
+    def is_under_way(self, key: Key, has_job: Callable[[Key], bool]) -> bool:
+        """Whether nothing is to be made for a job as it is known: it has ended, or has its Job, and its spec is no other than then."""
+        entry = self._entries.get(key)
+        if entry is None or entry.packed[NEEDS] == SPEC_UNSEEN:
+            return False
+        return str(entry.packed[STANDING]).startswith(TERMINAL) or has_job(key)
 
     def retry_unsettled(self) -> None:
         """Look again at once at the jobs that have no profile yet."""
         for key, entry in [*self._entries.items()]:
-            status = entry.raw.get("status") or {}
-            if not status.get("profile") and status.get("phase") not in TERMINAL:
+            if entry.packed[NEEDS]:
                 self.retry(key)
 
     def retry(self, key: Key) -> None:
@@ -252,7 +261,7 @@ class FineTuneJobs:
     async def list(self, kube: Kube, namespace: str | None) -> str:
         """Take in one namespace or all. Return the resourceVersion from which a watch has all that comes."""
         asked = self._clock()
-        listed, version = await self._read(namespace, kube.everything(FINETUNEJOBS, namespace, self._kept))
+        listed, version = await self._read(namespace, kube.list_to_watch(FINETUNEJOBS, namespace, self._kept))
         for key in listed.keys() & self._entries.keys():
             entry = self._entries[key]
             entry.watched = max(entry.watched, listed[key])
@@ -289,10 +298,12 @@ class FineTuneJobs:
             with self._tombstones.during() as gone:
                 async for page in pages:
                     version = page.version
+                    for place in page.gone:
+                        listed.pop(Key(*place), None)
                     for raw in page.items:
                         listed[key_of(raw)] = version_of(raw)
-                        if raw["metadata"]["uid"] not in gone:
-                            self.update(raw)
+                        if raw["metadata"]["uid"] not in gone and self._take_in(raw):
+                            self._on_listed(key_of(raw))
                     self._contacts[namespace] = self._clock()
                     await asyncio.sleep(0)  # Thousands must not keep the loop from everything else.
         except ForbiddenException:

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from finetune_api.reasons import Reason
 from finetune_api.status import FineTuneJobStatus
-from finetune_operator.controller.blocked import BlockedJobs
+from finetune_operator.controller.blocked import LONGEST_SECONDS, BlockedJobs
 from finetune_operator.controller.children.ensure import Children
 from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.observer import about_children
 from finetune_operator.controller.profile_keeper import ProfileKeeper
 from finetune_operator.controller.stand_back import StandBack
+from finetune_operator.job.budget import OverBudget
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.status.waiting.why_waiting import NOT_TAKEN_UP
@@ -58,14 +59,18 @@ class Ensurer:
         if observed.former is None:
             waits = observed.job is None and not finetunejob.deleting
             cause, made = observed.blocked if waits else None, observed.holds_anything and not began
-            about, tried = about_children(finetunejob), self._clock()
-            self._blocked.note(finetunejob.key, about, cause, entry.obstacle, tried, made=made)
+            if cause is not None and cause is entry.obstacle.cause:
+                self._blocked.wait(finetunejob.key)  # It still holds, and was not asked for again.
+            else:
+                about, tried = about_children(finetunejob), self._clock()
+                longest = (cause.until - now).total_seconds() if isinstance(cause, OverBudget) else LONGEST_SECONDS
+                self._blocked.note(finetunejob.key, about, cause, entry.obstacle, tried, made=made, longest=longest)
         if is_over:
             return Later(entry.refused.wait(self._clock()))
         left_alone = await self._stand_back.decide(finetunejob, observed, entry)
         if left_alone is not None:
             return Later(left_alone)
-        if observed.job is not None and not had_job and observed.blocked is None and is_said:
+        if observed.job is not None and not (had_job or observed.is_taken_up) and observed.blocked is None and is_said:
             # That holds until there is news of the Job.
             return Later(NOT_TAKEN_UP.total_seconds())
         return finetunejob, observed

@@ -4,6 +4,7 @@ from typing import Final
 
 from finetune_api.base import JsonObject
 from finetune_operator.job.budget import month_used
+from finetune_operator.job.finetunejob import TERMINAL
 from finetune_operator.job.names import UNREADABLE
 from finetune_operator.kube.packed import PACKED, pack
 
@@ -11,6 +12,12 @@ STANDING: Final = "standing"
 """The key of phase and reason in short, such as "Failed ColumnNotFound"; "" before the first status."""
 MONTH_USED: Final = "monthUsed"
 """The key of what `month_used` returns."""
+NEEDS: Final = "needs"
+"""The key of what its status lacks: SPEC_UNSEEN, NO_PROFILE, or nothing, which is ""."""
+SPEC_UNSEEN: Final = "spec"
+"""The status is not about the present spec: the job is new, or was edited."""
+NO_PROFILE: Final = "profile"
+"""The job goes on, and has no profile yet."""
 _METADATA = ("namespace", "name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 
 
@@ -19,7 +26,7 @@ def packed_job(raw: JsonObject) -> JsonObject:
     if PACKED in raw:
         return raw
     kept, standing = trim_finetunejob(raw), _standing(raw)
-    return {**pack(kept), STANDING: standing, MONTH_USED: month_used(raw)}
+    return {**pack(kept), STANDING: standing, MONTH_USED: month_used(raw), NEEDS: _needs(raw)}
 
 
 def trim_finetunejob(raw: JsonObject) -> JsonObject:
@@ -40,3 +47,11 @@ def _standing(raw: JsonObject) -> str:
         if isinstance(each, dict) and each.get("type") == "Ready"
     ]
     return " ".join([str(status.get("phase")), *ready[:1]])
+
+
+def _needs(raw: JsonObject) -> str:
+    """See NEEDS; of whatever an API server can hold."""
+    status = raw.get("status")
+    if not isinstance(status, dict) or status.get("observedGeneration") != raw["metadata"].get("generation"):
+        return SPEC_UNSEEN
+    return "" if status.get("profile") or status.get("phase") in TERMINAL else NO_PROFILE

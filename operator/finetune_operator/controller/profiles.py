@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from weakref import WeakValueDictionary
+from functools import partial
 
 from cachetools import LRUCache, TTLCache
 from kubernetes.aio.client.exceptions import ConflictException, ForbiddenException
@@ -27,6 +27,7 @@ from finetune_operator.kube import server_time
 from finetune_operator.kube.client import JOBS, NAMESPACES, PROFILES, Kube
 from finetune_operator.kube.errors import API_FAILURES, api_message, brief
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.one_answer import OneAnswer
 from finetune_operator.kube.packed import PACKED, unpack
 
 _LABELS_SECONDS = 1.0
@@ -77,7 +78,7 @@ class Profiles:
         self._keys = keys
         self.own_jobs = OwnJobs(keys, installation)
         self._labels: TTLCache[str, dict[str, str]] = TTLCache(maxsize=1000, ttl=_LABELS_SECONDS, timer=clock)
-        self._reading: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._reading: OneAnswer[str, dict[str, str]] = OneAnswer()
         self._default_wanted = asyncio.Event()
         self._known: LRUCache[str, tuple[object, FineTuneJob]] = LRUCache(_READ)
         """Those that were read last, by uid, and from what: the version, what is kept of it, and the keys."""
@@ -140,12 +141,13 @@ class Profiles:
         return over_budget(request.namespace, applied.name, limit, used, server_time.now())
 
     async def _labels_of(self, namespace: str) -> dict[str, str]:
-        async with self._reading.setdefault(namespace, asyncio.Lock()):
-            known = self._labels.get(namespace)
-            if known is None:
-                raw = await self._kube.get(NAMESPACES, "", namespace, on_behalf_of=namespace) or {"metadata": {}}
-                known = self._labels[namespace] = raw["metadata"].get("labels") or {}
-            return known
+        known = self._labels.get(namespace)
+        return await self._reading.to(namespace, partial(self._read_labels, namespace)) if known is None else known
+
+    async def _read_labels(self, namespace: str) -> dict[str, str]:
+        raw = await self._kube.get(NAMESPACES, "", namespace, on_behalf_of=namespace) or {"metadata": {}}
+        labels = self._labels[namespace] = raw["metadata"].get("labels") or {}
+        return labels
 
     @property
     def wants_default(self) -> bool:

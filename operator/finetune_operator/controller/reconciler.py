@@ -94,7 +94,7 @@ class Reconciler:
         finetunejob = self._profiles.read_finetunejob(entry.packed)
         if finetunejob.others:
             return None
-        now = server_time.now()
+        begun, now = self._clock(), server_time.now()
         if (left := await self._stand_back.left_alone(finetunejob, entry)) > 0:
             return left
         if finetunejob.wants_new_run:
@@ -112,4 +112,5 @@ class Reconciler:
             return _Next.AT_ONCE
         if self._notices is not None and computed.status.notifications and not entry.own.is_of_another:
             self._notices.take_up(key)
-        return soonest(wait, next_pass(observed, computed, entry, self._clock()))
+        again = next_pass(observed, computed, entry, begun, now)
+        return soonest(wait, None if again is None else max(0.0, again - (self._clock() - begun)))

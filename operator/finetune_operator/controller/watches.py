@@ -1,6 +1,7 @@
 """The watches of all that a FineTuneJob depends on, and which FineTuneJobs a change there wakes."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 
 from cachetools import LRUCache
@@ -40,6 +41,7 @@ class Watches:
         blocked: BlockedJobs,
         queue: WorkQueue[Key],
         on_default: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`serves` is whether a namespace is looked at; `on_default` is called when the FineTuneProfile `default` changes or goes."""
         self._kube = kube
@@ -51,7 +53,8 @@ class Watches:
         self._queue = queue
         self._on_default = on_default
         self._quota_room = QuotaRoom()
-        self._recoveries = RateLimit(per_second=1 / _RECOVERY_SECONDS, burst=1)
+        self._recoveries = RateLimit(per_second=1 / _RECOVERY_SECONDS, burst=1, clock=clock)
+        self._recovery: asyncio.TimerHandle | None = None
         self._seen_jobs: LRUCache[tuple[str, str], str] = LRUCache(_SEEN)
         """The uid of each Job when it was last seen, by namespace and name."""
         ours = OwnChildren(finetunejobs)
@@ -169,9 +172,22 @@ class Watches:
             self._on_default()
 
     def _on_recovery(self) -> None:
-        """The API server answers again: nothing waits any longer for it to do so."""
-        if self._recoveries.wait(""):
-            return  # One that answers now and then is not to be asked the more for it.
+        """The API server answers again: nothing waits any longer for it to do so, at once or, where that has just been so, in a moment.
+
+        One that answers now and then is not to be asked the more for it; but what failed since then is not to wait for half a minute.
+        """
+        if self._recovery is not None:
+            return
+        if wait := self._recoveries.wait(""):
+            self._recovery = asyncio.get_running_loop().call_later(wait, self._recover_again)
+        else:
+            self._recover()
+
+    def _recover_again(self) -> None:
+        self._recovery = None
+        self._on_recovery()
+
+    def _recover(self) -> None:
         for informer in (self.jobs, self.pods, self.quotas, self.profiles):
             informer.retry()
         self._queue.retry_failed()

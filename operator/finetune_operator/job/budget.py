@@ -43,19 +43,22 @@ class OverBudget(Cause):
     """Why no further job of a namespace begins: its month is used up."""
 
     budget: Budget = field(kw_only=True)
+    until: datetime = field(kw_only=True)
+    """When the next month begins."""
 
 
 def over_budget(namespace: str, profile: str, limit: int, used: int, now: datetime) -> OverBudget | None:
     """Why no further job of the namespace begins, if its month is used up."""
     if used < limit:
         return None
+    until = next_month(now)
     message = (
         f"namespace {namespace} has used {hours(used)} of the {hours(limit)} GPU-hours that FineTuneProfile {profile} gives it "
-        f"for {month_of(now)}; the job begins when the next month does, at {format_time(next_month(now))}"
+        f"for {month_of(now)}; the job begins when the next month does, at {format_time(until)}"
     )
     # A sum of statuses, which others may have written, can be more than a status may hold.
     budget = Budget(profile=profile, allowed_gpu_seconds=limit, used_gpu_seconds=min(used, MAX_COUNT))
-    return OverBudget(Reason.BUDGET_USED_UP, message, budget=budget)
+    return OverBudget(Reason.BUDGET_USED_UP, message, budget=budget, until=until)
 
 
 def hours(seconds: int) -> str:

@@ -1,6 +1,6 @@
 """What the cluster holds of a job, as frozen values, and the questions that are asked of them. Nothing is decided here."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -214,10 +214,24 @@ class Observation:
         by_index = {pod.index: pod for pod in self.pods}
         return tuple(by_index[index] for index in sorted(by_index))
 
+    @property
+    def is_taken_up(self) -> bool:
+        """Whether the Job's controller has done anything about it."""
+        return self.job is not None and (self.job.start_time is not None or bool(self.pods))
+
     def stuck(self, now: datetime) -> str | None:
         """The uid of a pod that has a node and does not start on it, as one does that lacks a file; None if there is none."""
-        late = (pod for pod in self.newest if pod.node and pod.waiting and pod.created and now - pod.created >= _START)
-        return next((pod.uid for pod in late), None)
+        return next((pod.uid for pod, time in self._starting() if time <= now), None)
+
+    def next_stuck(self, now: datetime) -> float | None:
+        """Seconds until a pod may be stuck by nothing but the time that passes."""
+        return min(((time - now).total_seconds() for _, time in self._starting() if time > now), default=None)
+
+    def _starting(self) -> Iterator[tuple[PodState, datetime]]:
+        """The pods that do not run on their nodes yet, and from when on they are late."""
+        return (
+            (pod, pod.created + _START) for pod in self.newest if pod.node and pod.waiting and pod.created is not None
+        )
 
     def began(self, attempt: PodState, nodes: int) -> datetime | None:
         """When an attempt began to run: with the last of its `nodes` pods, since none trains without the others."""

@@ -10,7 +10,6 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import NamedTuple
 from urllib.parse import quote
 from urllib.request import getproxies
 
@@ -25,7 +24,8 @@ from finetune_api.v1alpha1 import GROUP, PLURAL, VERSION
 from finetune_operator.job.names import MANAGER
 from finetune_operator.kube.bounded_json import read_list, read_object
 from finetune_operator.kube.budget import Budget
-from finetune_operator.kube.errors import API_FAILURES, NotLeading, brief, is_busy, rest_of_list
+from finetune_operator.kube.errors import API_FAILURES, REFUSED_FOR_GOOD, NotLeading, brief, rest_of_list
+from finetune_operator.kube.pages import Page, whole_list
 from finetune_operator.kube.request_counts import counting
 from finetune_operator.kube.streams import events, streamed_list
 from finetune_operator.kube.turns import Turns
@@ -60,14 +60,6 @@ class Kind:
         parts.append(self.plural)
         parts += [quote(part) for part in (name, subresource) if part]
         return "/".join(parts)
-
-
-class Page(NamedTuple):
-    """A part of a list."""
-
-    items: list[JsonObject]
-    version: str
-    """The resourceVersion of the whole list: what is older, and not in it, is not there. Of a list that is streamed the last part has it."""
 
 
 MAX_SPEC_BYTES = 64 * 1024
@@ -125,7 +117,9 @@ class Kube:
         self._may_write = may_write
         self._turns = turns or Turns()
         self._streams = True
-        """Whether lists are streamed. No stream is asked for again of an API server that broke one off, or that has pages and no stream."""
+        """Whether the API server may know how to stream a list."""
+        self._broken = set[str]()
+        """The paths of the lists of which a part had come when their stream broke off: they are read by pages next."""
 
     async def get(
         self, kind: Kind, namespace: str, name: str, *, on_behalf_of: str = "", subresource: str | None = None
@@ -196,12 +190,7 @@ class Kube:
 
         Of each object only what `read` returns is ever kept; None leaves it out.
         """
-        items: list[JsonObject] = []
-        version = ""
-        async for page in self.pages(kind, namespace, read, selectors):
-            items += page.items
-            version = page.version
-        return items, version
+        return await whole_list(self.pages(kind, namespace, read, selectors))
 
     async def pages(
         self,
@@ -234,7 +223,7 @@ class Kube:
             query["continue"] = page["metadata"]["continue"]
             await asyncio.sleep(pause)
 
-    async def everything(
+    async def list_to_watch(
         self,
         kind: Kind,
         namespace: str | None,
@@ -246,9 +235,8 @@ class Kube:
         For the pages of a list of custom resources it reads etcd, and each object against its schema, from the second one on.
         https://kubernetes.io/docs/reference/using-api/api-concepts/#streaming-lists
         """
-        failed: Exception | None = None
-        if self._streams:
-            has_begun = False
+        path, has_begun = kind.path(namespace), False
+        if self._streams and path not in self._broken:
             try:
                 async for page in self._stream(kind, namespace, read, selectors):
                     has_begun = True
@@ -257,14 +245,14 @@ class Kube:
             except aiohttp.ClientConnectorError:
                 raise
             except API_FAILURES as error:
+                # What it is too busy for now, or has not the rights for, it may do the next time.
+                self._streams = not isinstance(error, REFUSED_FOR_GOOD)
                 if has_begun:
-                    self._streams = False
+                    self._broken.add(path)
                     raise
-                failed = error
+                logger.info("%s are listed by pages, since they cannot be streamed: %s", kind.plural, brief(error))
+        self._broken.discard(path)
         async for page in self.pages(kind, namespace, read, selectors):
-            if failed is not None and self._streams and not is_busy(failed):
-                self._streams = False
-                logger.info("%s are listed by pages, since they cannot be streamed: %s", kind.plural, brief(failed))
             yield page
 
     async def _stream(
@@ -286,8 +274,8 @@ class Kube:
         response = await self._limited("GET", namespace, kind.path(namespace), query, limit=_STREAM_TIMEOUT)
         try:
             chunks = response.content.iter_any()
-            async for items, version in streamed_list(chunks, kind.plural, kind.longest, read, _PAGE):
-                yield Page(items, version)
+            async for page in streamed_list(chunks, kind.plural, kind.longest, read, _PAGE):
+                yield page
         finally:
             response.close()
 

@@ -1,6 +1,7 @@
 """Failures of requests to the API server."""
 
 import json
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -16,9 +17,11 @@ _NOT_A_STATUS: Final = (ValueError, KeyError, TypeError, RecursionError)
 _LONGEST_RETRY_AFTER: Final = 30.0
 """No answer makes anything wait for longer, whatever it asks for."""
 
+_OF_ADMISSION: Final = re.compile("webhook|admission ?policy", re.IGNORECASE)
+_LONGEST_MESSAGE: Final = 512
+"""Characters of what the API server says, in a line of the log."""
 _OF_ANYBODY: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
 """Answers that are about who asks, and not about what for."""
-_BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 
 
 class NotLeading(Exception):
@@ -60,20 +63,41 @@ def brief(error: BaseException) -> str:
     return f"{type(error).__name__} {error}".strip()
 
 
+def explained(error: BaseException) -> str:
+    """The same with what the API server says of it."""
+    message = api_message(error) if isinstance(error, ApiException) else ""
+    return f"{brief(error)}: {message[:_LONGEST_MESSAGE]}" if message and message not in brief(error) else brief(error)
+
+
 def shared_cause(error: BaseException) -> str | None:
     """What keeps the API server from answering anybody, as the `cause` of a log line: all that meet it are one line a minute (RepeatsCounted).
 
     A thousand jobs, or the watches of a hundred namespaces, have this one thing to say. None where the answer is about what was asked for.
     """
-    if isinstance(error, ApiException):
-        status = int(error.status or 0)
-        return str(status) if status in _OF_ANYBODY or status >= HTTPStatus.INTERNAL_SERVER_ERROR else None
-    return type(error).__name__ if isinstance(error, aiohttp.ClientError | OSError | NotLeading) else None
+    if not isinstance(error, ApiException):
+        return type(error).__name__ if isinstance(error, aiohttp.ClientError | OSError | NotLeading) else None
+    status = int(error.status or 0)
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        # Such as that etcd does not answer. What is said of one object differs from what is said of others.
+        return None if _is_about_object(error) else f"{status} {api_message(error)[:_LONGEST_MESSAGE]}"
+    return str(status) if status in _OF_ANYBODY or status > HTTPStatus.INTERNAL_SERVER_ERROR else None
 
 
-def is_busy(error: BaseException) -> bool:
-    """Whether the API server refuses now what it may not a moment later, such as a stream while it fills its cache of a new kind."""
-    return isinstance(error, ApiException) and error.status in _BUSY
+def cause_of(error: BaseException, about: object) -> str:
+    """The `cause` of a log line on what failed for one object: the shared one, or one of its own.
+
+    What a webhook does not take of one job must not hide what it does not take of another.
+    """
+    shared = shared_cause(error)
+    if shared is not None:
+        return shared
+    is_own = isinstance(error, ApiException) and (error.status != HTTPStatus.FORBIDDEN or _is_about_object(error))
+    return f"{about}: {brief(error)}" if is_own else brief(error)
+
+
+def _is_about_object(error: ApiException) -> bool:
+    """Whether it comes of a webhook or a policy, which look at each object by itself."""
+    return _OF_ADMISSION.search(api_message(error)) is not None
 
 
 def api_message(error: ApiException) -> str:

@@ -23,6 +23,7 @@ from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, brief, shared_cause, unexpected
 from finetune_operator.kube.object_limit import MOST, Worth, is_over_limit, least_informative
 from finetune_operator.kube.packed import have_same_content, pack, unpack, version_of
+from finetune_operator.kube.pages import whole_list
 from finetune_operator.kube.retry import keep_running
 from finetune_operator.kube.tombstones import Tombstones
 
@@ -188,10 +189,9 @@ class Informer:
             await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _list(self, namespace: str | None) -> None:
-        asked, items, version = self._clock(), list[JsonObject](), ""
-        async for page in self._kube.everything(self._kind, namespace, self._read, self._selectors):
-            items += page.items
-            version = page.version
+        asked = self._clock()
+        pages = self._kube.list_to_watch(self._kind, namespace, self._read, self._selectors)
+        items, version = await whole_list(pages)
         self._note_answer(namespace)
         await self._replace(items, namespace)
         self._versions[namespace] = version
@@ -238,7 +238,8 @@ class Informer:
                 await self._compare(namespace)
             except Exception as error:  # whatever comes, the operator goes on
                 traceback = unexpected(error, f"comparison of {self._kind.plural}")
-                logger.warning("list of %s failed: %s", self._kind.plural, brief(error), exc_info=traceback)
+                text, cause = "list of %s failed: %s", {"cause": shared_cause(error)}
+                logger.warning(text, self._kind.plural, brief(error), exc_info=traceback, extra=cause)
 
     async def _compare(self, namespace: str | None) -> None:
         """Read a list slowly. What is told by it of the past is no news: a newer version is known, or that it was deleted since."""

@@ -10,7 +10,7 @@ import itertools
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Generic, TypeAlias, TypeVar
@@ -73,6 +73,9 @@ class Lanes(Generic[T]):
 
     def __len__(self) -> int:
         return sum(len(line.urgent) + len(line.others) for line in self._lanes.values())
+
+    def __iter__(self) -> Iterator[T]:
+        return (item for line in self._lanes.values() for item in (*line.urgent, *line.others))
 
     def age(self) -> float:
         """For how many seconds the first has waited of all that wait; 0 if none does."""

@@ -7,6 +7,7 @@ from kubernetes.aio.client import ApiException
 
 from finetune_api.base import JsonObject
 from finetune_operator.kube.bounded_json import kept, read_event, warn_once
+from finetune_operator.kube.pages import Page, Place, place_of
 
 _AT_ONCE = 50
 """Lines, before the event loop goes on with everything else: what has come already, which may be thousands, is there without a wait."""
@@ -39,26 +40,29 @@ async def streamed_list(
     longest: Mapping[str, int],
     read: Callable[[JsonObject], JsonObject | None],
     most: int,
-) -> AsyncIterator[tuple[list[JsonObject], str]]:
-    """The objects with which a watch begins, by parts of so many at the `most`; with the last part the resourceVersion of the list.
+) -> AsyncIterator[Page]:
+    """The objects with which a watch begins, by parts of so many at the `most`, until all is told that there was when it was asked for.
 
-    Of each object what `read` returns. Raises ValueError where the stream ends too early, or takes back what a part may have had already, and as
-    `events` does.
+    Of each object what `read` returns. What is deleted meanwhile comes as an event as well, before the end of the list. Raises ValueError
+    where the stream ends too early, and as `events` does.
     """
-    items: list[JsonObject] = []
+    items, gone = dict[Place, JsonObject](), set[Place]()
     async for event in events(chunks, plural, longest):
         kind, raw = event["type"], event["object"]
-        if kind == "BOOKMARK" and _END_OF_LIST in (raw["metadata"].get("annotations") or {}):
-            yield items, raw["metadata"]["resourceVersion"]
-            return
+        if kind == "BOOKMARK":
+            if _END_OF_LIST in (raw["metadata"].get("annotations") or {}):
+                yield Page([*items.values()], raw["metadata"]["resourceVersion"], frozenset(gone))
+                return
+            continue
         each = kept(raw, read) if kind in ("ADDED", "MODIFIED") else None
-        if kind == "DELETED" or (kind == "MODIFIED" and each is None):
-            break
         if each is not None:
-            items.append(each)
-        if len(items) >= most:
-            yield items, ""
-            items = []
+            items[place_of(raw)] = each
+        elif kind in ("MODIFIED", "DELETED"):
+            items.pop(place_of(raw), None)
+            gone.add(place_of(raw))
+        if len(items) + len(gone) >= most:
+            yield Page([*items.values()], "", frozenset(gone))
+            items, gone = {}, set()
     raise ValueError(f"the list of {plural} is not whole")
 
 

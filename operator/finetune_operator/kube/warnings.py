@@ -1,14 +1,14 @@
 """The Warnings of a namespace, read once for all of its jobs that wait without a reason."""
 
-import asyncio
 import logging
+import math
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from heapq import nlargest
 from typing import Final
-from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 from kubernetes.aio.client.exceptions import ForbiddenException
@@ -18,13 +18,16 @@ from finetune_api.values import format_time
 from finetune_operator.job.warnings import Subject, Warned
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import EVENTS, Kube
-from finetune_operator.kube.errors import api_message
+from finetune_operator.kube.errors import API_FAILURES, api_message
 from finetune_operator.kube.events import parse_warning, time_of
+from finetune_operator.kube.one_answer import OneAnswer
 
 _KINDS: Final = frozenset({"Pod", "Job", "PersistentVolumeClaim"})
 _FRESH_SECONDS: Final = 5.0
 _SHARE: Final = 10
 """What took long to read is read seldom: reading takes a tenth of the time at most, however many Events somebody makes."""
+_LONGEST_SECONDS: Final = 60.0
+"""After so long a list is asked for again that could not be had."""
 _MOST: Final = 20_000
 """Warnings that are kept, of one namespace and of all: the lists that were asked for last."""
 _MOST_LETTERS: Final = 1024
@@ -48,28 +51,35 @@ class Warnings:
         self._clock = clock
         self._lists: LRUCache[str, tuple[float, _About]] = LRUCache(3 * _MOST, getsizeof=_places)
         """Until when a list counts, and its Events by the uid, and by the kind and name, of what they are about."""
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._reading: OneAnswer[str, _About] = OneAnswer()
 
     async def about(self, namespace: str, subjects: Iterable[Subject]) -> list[Warned]:
         """The Warnings about these objects, such as that a quota keeps a Job's pods from being made. Raises API_FAILURES.
 
         None of them where Events may not be read: they explain a job, which goes on and has its status without them.
         """
-        lock = self._locks.setdefault(namespace, asyncio.Lock())
-        async with lock:
-            until, found = self._lists.get(namespace, (0.0, {}))
-            if self._clock() >= until:
-                begun = self._clock()
-                found = await self._read(namespace)
-                took = self._clock() - begun
-                self._lists[namespace] = self._clock() + max(_FRESH_SECONDS, _SHARE * took), found
+        until, found = self._lists.get(namespace, (-math.inf, {}))
+        if self._clock() >= until:
+            found = await self._reading.to(namespace, partial(self._read, namespace, found))
         pairs = [(event, subject) for subject in subjects for event in found.get(_place(subject), ())]
         warned = [each for event, subject in pairs if (each := parse_warning(event, subject)) is not None]
         # Anybody can write any time into one, such as one that nothing is newer than for a thousand years.
         latest = server_time.now() + _AHEAD
         return [each for each in warned if each.seen <= latest] or warned
 
-    async def _read(self, namespace: str) -> _About:
+    async def _read(self, namespace: str, before: _About) -> _About:
+        """Read the list of a namespace, and say until when it counts. Where that fails, the one `before` does for a while."""
+        begun = self._clock()
+        try:
+            found = await self._list(namespace)
+        except API_FAILURES:
+            took = self._clock() - begun
+            self._lists[namespace] = self._clock() + max(_FRESH_SECONDS, min(_SHARE * took, _LONGEST_SECONDS)), before
+            raise
+        self._lists[namespace] = self._clock() + max(_FRESH_SECONDS, _SHARE * (self._clock() - begun)), found
+        return found
+
+    async def _list(self, namespace: str) -> _About:
         events: deque[JsonObject] = deque(maxlen=_MOST)
 
         def read(raw: JsonObject) -> None:

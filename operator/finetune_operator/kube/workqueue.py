@@ -8,12 +8,12 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
 from finetune_operator.kube.backoff import backoff
 from finetune_operator.kube.cancellation import run_all
-from finetune_operator.kube.errors import brief, shared_cause, unexpected
+from finetune_operator.kube.errors import cause_of, explained, unexpected
 from finetune_operator.kube.lanes import Lanes
 from finetune_operator.kube.retry import keep_running
 
@@ -47,6 +47,7 @@ class WorkQueue(Generic[K]):
         lane_of: Callable[[K], str] = lambda _: "",
         is_urgent: Callable[[K], bool] = lambda _: False,
         is_narrow: Callable[[str], bool] = lambda _: False,
+        can_wait: Callable[[K], bool] = lambda _: False,
         rest: float = 0.0,
     ) -> None:
         """Make an empty queue.
@@ -58,6 +59,7 @@ class WorkQueue(Generic[K]):
             is_urgent: Whether a key goes before the others of its lane; asked when it is added.
             is_narrow: Whether a lane gets two workers at the most, since little comes of its work: what is asked at once for the others, is
                 answered the sooner.
+            can_wait: Whether a key that is put in with many others (`add_known`), and not for any news of it, can wait; asked then.
             rest: For so many seconds after it was handled a key waits, and one that is added with others to come (`add_soon`), so that all
                 that comes meanwhile is one pass.
         """
@@ -66,6 +68,7 @@ class WorkQueue(Generic[K]):
         self._lane_of = lane_of
         self._is_urgent = is_urgent
         self._is_narrow = is_narrow
+        self._can_wait = can_wait
         self._rest = rest
         self._changes: Lanes[K] = Lanes(ahead=_AHEAD)
         self._later: Lanes[K] = Lanes(ahead=_AHEAD)
@@ -91,6 +94,17 @@ class WorkQueue(Generic[K]):
             self._again[key] = later and self._again.get(key, True)
         else:
             self._put(key, later=later)
+
+    def add_known(self, key: K) -> None:
+        """Handle one of many that are put in at once, without any news of it: most of them can wait, and what is new does not wait for them."""
+        self.add(key, later=self._can_wait(key))
+
+    def begin_anew(self, keys: Iterable[K]) -> None:
+        """Handle all of these, and what waits already, as `add_known` does: what came while nobody worked is no news any more."""
+        waited, self._changes = [*self._changes], Lanes[K](ahead=_AHEAD)
+        self._again = {key: self._can_wait(key) for key in self._again}
+        for key in (*waited, *keys):
+            self.add_known(key)
 
     def add_soon(self, key: K) -> None:
         """Handle it in a moment, together with what else comes until then: more is to be expected."""
@@ -131,13 +145,13 @@ class WorkQueue(Generic[K]):
             timer = self._timers.pop(key, None)
             if timer is not None:
                 timer.handle.cancel()
-                self.add(key)
+                self.add_known(key)
 
     async def work(self, workers: int, *, most_of_a_lane: int | None = None, most_later: int | None = None) -> None:
         """Handle keys with so many workers until cancelled.
 
         One lane never has more than so many of them, half of them if that is not said, or else one; what can wait never more than
-        so many, a third if that is not said, or else one.
+        so many, a third if that is not said, or else one, and of those of a lane two thirds.
         """
         # Where the API is slow for one namespace, such as behind a webhook that hangs, the others still have workers.
         self._most_of_a_lane = most_of_a_lane or max(1, workers // 2)
@@ -193,10 +207,11 @@ class WorkQueue(Generic[K]):
         if later and sum(self._running.values()) >= self._most_later:
             return None
         lanes = self._later if later else self._changes
-        return lanes.pop(lambda lane: self._busy[lane] < self._room(lane))
+        return lanes.pop(lambda lane: self._busy[lane] < self._room(lane, later=later))
 
-    def _room(self, lane: str) -> int:
-        return min(_NARROW, self._most_of_a_lane) if self._is_narrow(lane) else self._most_of_a_lane
+    def _room(self, lane: str, *, later: bool) -> int:
+        room = min(_NARROW, self._most_of_a_lane) if self._is_narrow(lane) else self._most_of_a_lane
+        return max(1, room - max(1, room // 3)) if later else room
 
     async def _run(self, key: K) -> None:
         # What it was to be looked at again for is looked at now, and it is said anew when to look next.
@@ -223,9 +238,9 @@ class WorkQueue(Generic[K]):
         delay = asked or backoff(failures, random.random())  # noqa: S311
         # A thousand keys may have one cause, which is logged once a minute.
         traceback = unexpected(error, "pass")
-        cause = type(error).__name__ if traceback else shared_cause(error) or brief(error)
+        cause = type(error).__name__ if traceback else cause_of(error, key)
         text = "%s: failed %d times, again in %.1f s: %s"
-        logger.warning(text, key, failures, delay, brief(error), exc_info=traceback, extra={"cause": cause})
+        logger.warning(text, key, failures, delay, explained(error), exc_info=traceback, extra={"cause": cause})
         self.add_after(key, delay)
 
 

@@ -24,6 +24,7 @@ from kubernetes.aio.client import (
 
 from finetune_api.base import JsonObject
 from finetune_api.report import AUDIENCE
+from finetune_operator.kube.one_answer import OneAnswer
 
 _KEEP_SECONDS = 300.0
 _RENEW_SECONDS = 60.0
@@ -127,7 +128,7 @@ class TokenReviews:
         self._verdicts: TLRUCache[str, _Verdict, float] = TLRUCache(
             _CACHED_TOKENS, ttu=lambda _, verdict, __: verdict.keep_until, timer=clock
         )
-        self._under_way: dict[str, asyncio.Task[Caller | None]] = {}
+        self._under_way: OneAnswer[str, Caller | None] = OneAnswer()
         self._at_once = asyncio.Semaphore(_REVIEWS_AT_ONCE)
 
     def knows(self, token: str) -> bool:
@@ -141,26 +142,13 @@ class TokenReviews:
         Raises one of `finetune_operator.kube.errors.API_FAILURES` if the API server cannot be asked.
         """
         key = _hash(token)
-        if verdict := self._verdicts.get(key):
-            if verdict.caller is not None and verdict.keep_until - self._clock() < _RENEW_SECONDS:
-                self._begin_review(key, token)
-            return verdict.caller
-        self._begin_review(key, token)
-        # One caller that goes away must not take the answer from the others.
-        return await asyncio.shield(self._under_way[key])
-
-    def _begin_review(self, key: str, token: str) -> None:
-        if key in self._under_way:
-            return
-        task = asyncio.create_task(self._review(key, token))
-        self._under_way[key] = task
-        task.add_done_callback(partial(self._end_review, key))
-
-    def _end_review(self, key: str, task: asyncio.Task[Caller | None]) -> None:
-        del self._under_way[key]
-        # A failure is for those that wait for the answer, if any do. Until then the one that is known holds.
-        if not task.cancelled():
-            task.exception()
+        verdict, review = self._verdicts.get(key), partial(self._review, key, token)
+        if verdict is None:
+            return await self._under_way.to(key, review)
+        if verdict.caller is not None and verdict.keep_until - self._clock() < _RENEW_SECONDS:
+            # Until it is there, or if there is none, the answer that is known holds.
+            self._under_way.begin(key, review)
+        return verdict.caller
 
     async def _review(self, key: str, token: str) -> Caller | None:
         review = V1TokenReview(spec=V1TokenReviewSpec(token=token, audiences=[AUDIENCE]))

@@ -12,7 +12,8 @@ from kubernetes.aio.client import ApiException
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
 from tests.unit.finetune_operator.samples import merged
 
-from finetune_operator.kube.client import Kind, Kube, Page
+from finetune_operator.kube.client import Kind, Kube
+from finetune_operator.kube.pages import Page
 
 _PRECONDITIONS = ("uid", "resourceVersion")
 """Of a patch that has them in its metadata."""
@@ -116,7 +117,7 @@ class FakeApi(Kube):
         found = [read(deepcopy(raw)) for (plural, _), raw in self.objects.items() if plural == kind.plural]
         yield Page([raw for raw in found if raw is not None], str(next(self._versions)))
 
-    everything = pages
+    list_to_watch = pages
 
 
 def _without_nulls(raw: Any) -> Any:

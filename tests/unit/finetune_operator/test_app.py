@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from kubernetes.aio.client import ApiClient, Configuration
+from tests.unit.finetune_operator.fake_api import FakeApi
+from tests.unit.finetune_operator.samples import OWNERS, finetunejob, job, merged
 
+from finetune_api.well_known import LABEL_JOB_UID
 from finetune_operator import app
 from finetune_operator.app import Operator
 from finetune_operator.controller.cache import FineTuneJobs
@@ -19,6 +22,7 @@ from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
 from finetune_operator.controller.watches import Watches
 from finetune_operator.job.finetunejob import Key
+from finetune_operator.kube.client import FINETUNEJOBS
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.lease import Lease
 from finetune_operator.kube.siblings import Siblings
@@ -161,6 +165,61 @@ async def test_no_two_passes_begin_in_the_same_turn_of_the_loop(monkeypatch: pyt
     work.cancel()
 
     assert len(set(times)) == 12
+
+
+def job_of(number: int, phase: str | None) -> dict[str, Any]:
+    """A FineTuneJob that was looked at, if it is in a phase."""
+    status = None if phase is None else {"phase": phase, "observedGeneration": 1, "profile": {"name": "default"}}
+    return merged(finetunejob(status, name=f"job-{number}"), {"metadata": {"uid": f"uid-{number}"}})
+
+
+def depths(operator: Operator) -> dict[str, int]:
+    return {name: depth for name, (depth, _) in operator._queue.waiting().items()}
+
+
+async def test_an_operator_that_takes_over_looks_at_what_is_new_before_the_hundreds_that_have_their_job(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    handled, all_done = list[str](), asyncio.Event()
+
+    async def note(_: Reconciler, key: Key) -> None:
+        handled.append(key.name)
+        if len(handled) == 301:
+            all_done.set()
+
+    monkeypatch.setattr(Reconciler, "reconcile", note)
+    operator = Operator(Settings(), to_nowhere())
+    for number in range(300):
+        operator._finetunejobs.seen(job_of(number, "Running"))
+        owner = {**OWNERS[0], "name": f"job-{number}", "uid": f"uid-{number}"}
+        owned = {"labels": {LABEL_JOB_UID: f"uid-{number}"}, "ownerReferences": [owner]}
+        of_it = {"uid": f"of-{number}", "resourceVersion": "8", **owned}
+        operator._watches.jobs._take(
+            {"type": "ADDED", "object": merged(job(name=f"job-{number}"), {"metadata": of_it})}
+        )
+    operator._finetunejobs.seen(job_of(300, None))
+    before = depths(operator)
+
+    operator._begin_anew()
+    after = depths(operator)
+    work = asyncio.create_task(operator._queue.work(1))
+    await all_done.wait()
+    work.cancel()
+
+    assert (before, after) == ({"changes": 301, "later": 0}, {"changes": 1, "later": 300})
+    assert handled[0] == "job-300"
+
+
+async def test_jobs_of_a_list_that_have_ended_can_wait_and_still_can_when_what_pods_trust_has_changed() -> None:
+    operator, api = Operator(Settings(), to_nowhere()), FakeApi()
+    for number in range(10):
+        api.put(FINETUNEJOBS, job_of(number, "Succeeded" if number else None))
+
+    await operator._finetunejobs.list(api, None)
+    listed = depths(operator)
+    operator._add_all()
+
+    assert listed == depths(operator) == {"changes": 1, "later": 9}
 
 
 @pytest.mark.parametrize(("owner", "name", "task"), TASKS, ids=lambda value: getattr(value, "__name__", value))

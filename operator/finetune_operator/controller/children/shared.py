@@ -1,10 +1,9 @@
 """What the operator makes once a namespace, for all of its jobs: the authority of the report endpoint, a NetworkPolicy, a cache's claim."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
-from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 
@@ -14,6 +13,7 @@ from finetune_operator.job.observation import Cause
 from finetune_operator.job.ownership import changed, conflict
 from finetune_operator.kube.client import CONFIG_MAPS, NETWORK_POLICIES, PVCS, Kind, Kube
 from finetune_operator.kube.errors import REFUSED_FOR_GOOD
+from finetune_operator.kube.one_answer import OneAnswer
 from finetune_operator.manifests import Manifests
 from finetune_operator.manifests.metadata import is_shared
 
@@ -35,7 +35,7 @@ class SharedObjects:
         self._clock = clock
         self._seen: TTLCache[tuple[str, str, str], tuple[object, float]] = TTLCache(_MOST, _REMEMBER_SECONDS, clock)
         """What an object held and when it was looked at, by namespace, plural and name."""
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._making: OneAnswer[tuple[object, ...], Cause | None] = OneAnswer()
 
     async def make_missing(self, namespace: str, wanted: Sequence[Wanted], *, known_for: float) -> Cause | None:
         """Make what is missing. Return why another's object is in the way. Raises API_FAILURES.
@@ -45,22 +45,27 @@ class SharedObjects:
             wanted: What is to be there, and hold the `data` that it has here.
             known_for: So many seconds what was seen is taken to be there still. A job that runs has it.
         """
-        # Of many jobs that begin at once one asks, and the others wait for its answer.
-        lock = self._locks.setdefault(namespace, asyncio.Lock())
-        async with lock:
-            for kind, manifest in wanted:
-                if self._is_there(kind, manifest, known_for):
-                    continue
-                live = await find_or_create(self._kube, kind, manifest)
-                if not is_shared(live, manifest):
-                    return conflict(live, manifest["kind"])
-                if live.get("data") != manifest.get("data"):
-                    try:
-                        await self._kube.apply(kind, manifest)
-                    except REFUSED_FOR_GOOD:
-                        # Somebody made it immutable: that is no fault of this job's, and ends none.
-                        return changed(live, manifest["kind"])
-                self._seen[_place(kind, manifest)] = manifest.get("data"), self._clock()
+        for kind, manifest in wanted:
+            if self._is_there(kind, manifest, known_for):
+                continue
+            # Of many jobs that begin at once one asks, and the others wait for its answer.
+            what = *_place(kind, manifest), str(manifest.get("data"))
+            in_the_way = await self._making.to(what, partial(self._make, kind, manifest))
+            if in_the_way is not None:
+                return in_the_way
+        return None
+
+    async def _make(self, kind: Kind, manifest: JsonObject) -> Cause | None:
+        live = await find_or_create(self._kube, kind, manifest)
+        if not is_shared(live, manifest):
+            return conflict(live, manifest["kind"])
+        if live.get("data") != manifest.get("data"):
+            try:
+                await self._kube.apply(kind, manifest)
+            except REFUSED_FOR_GOOD:
+                # Somebody made it immutable: that is no fault of this job's, and ends none.
+                return changed(live, manifest["kind"])
+        self._seen[_place(kind, manifest)] = manifest.get("data"), self._clock()
         return None
 
     def doubt(self, namespace: str) -> None:

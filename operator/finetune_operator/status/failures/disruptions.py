@@ -106,7 +106,7 @@ def next_loss(observed: Observation, now: datetime) -> float | None:
     for pod in observed.newest:
         if pod.terminated is not None:
             continue
-        if pod.missed_since is not None and pod.report is not None:
+        if (pod.missed_since is not None or pod.gone_by is not None) and pod.report is not None:
             times.append(pod.report.time + _TALKS)
         if pod.gone_by is not None:
             times.append(pod.gone_by + _OVERDUE)

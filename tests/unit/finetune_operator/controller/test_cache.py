@@ -89,6 +89,48 @@ async def test_a_list_mends_what_kopf_has_missed_and_reports_it() -> None:
     assert changed == [KEY, Key("team-a", "there"), KEY]
 
 
+@pytest.mark.parametrize("how", ["list", "compare"])
+async def test_what_a_list_brings_is_told_apart_from_what_a_watch_does(how: str) -> None:
+    changed, listed = list[Key](), list[Key]()
+    api, known = FakeApi(), FineTuneJobs(changed.append, on_listed=listed.append)
+    known.seen(api.put(FINETUNEJOBS, finetunejob(name="known")))
+    for name in ("first", "second"):
+        api.put(FINETUNEJOBS, merged(finetunejob(name=name), {"metadata": {"uid": name}}))
+
+    await (known.list(api, None) if how == "list" else known.compare(api, None))
+
+    assert changed == [Key("team-a", "known")]
+    assert listed == [Key("team-a", "first"), Key("team-a", "second")]
+
+
+SEEN = {"observedGeneration": 1, "profile": {"name": "default"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "has_job", "is_under_way"),
+    [
+        (None, False, False),
+        ({"phase": "Pending", **SEEN}, False, False),
+        ({"phase": "Queued", **SEEN}, False, False),
+        ({"phase": "Pending", **SEEN}, True, True),
+        ({"phase": "Running", **SEEN}, True, True),
+        ({"phase": "Running", **SEEN, "observedGeneration": 0}, True, False),
+        ({"phase": "Succeeded", **SEEN}, False, True),
+        ({"phase": "Failed", "observedGeneration": 1}, False, True),
+        ({"phase": "Succeeded", **SEEN, "observedGeneration": 0}, False, False),
+        ("odd", True, False),
+    ],
+)
+def test_a_job_is_under_way_if_it_has_its_job_or_has_ended_and_its_spec_is_not_a_new_one(
+    status: Any, has_job: bool, is_under_way: bool
+) -> None:
+    known = FineTuneJobs(lambda _: None)
+    known.update(finetunejob(status))
+
+    assert known.is_under_way(KEY, lambda _: has_job) is is_under_way
+    assert not known.is_under_way(Key("team-a", "gone"), lambda _: True)
+
+
 async def test_kopf_is_behind_if_it_has_not_reported_by_the_next_list() -> None:
     clock, api = Clock(), FakeApi()
     known = FineTuneJobs(lambda _: None, clock)

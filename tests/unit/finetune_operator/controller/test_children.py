@@ -14,7 +14,7 @@ from tests.unit.finetune_operator.controller.world import (
     World,
     running_job,
 )
-from tests.unit.finetune_operator.fake_api import refusal
+from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import (
     UID,
     finetunejob,
@@ -28,8 +28,10 @@ from tests.unit.finetune_operator.samples import (
     settled,
     terminated,
 )
+from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_api.well_known import LABEL_JOB_UID
+from finetune_operator.controller.children.shared import SharedObjects
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.names import AUTHORITY, ISOLATION, LABEL_SHARED, cache_claim_name
 from finetune_operator.kube.client import (
@@ -41,7 +43,9 @@ from finetune_operator.kube.client import (
     PVCS,
     SECRETS,
     SERVICES,
+    Kind,
 )
+from finetune_operator.manifests.authority import build_authority
 
 
 async def test_what_a_namespace_shares_is_made_by_the_first_of_its_jobs_and_costs_the_others_nothing(
@@ -59,6 +63,25 @@ async def test_what_a_namespace_shares_is_made_by_the_first_of_its_jobs_and_cost
     assert counts["create networkpolicies"] == 1
     assert (counts["create configmaps"], counts["create jobs"]) == (1, len(keys))
     assert counts["get configmaps"] + counts["get networkpolicies"] == 2
+
+
+def test_jobs_that_begin_where_what_they_share_cannot_be_looked_up_wait_for_one_request() -> None:
+    class AwayApi(FakeApi):
+        async def get(self, kind: Kind, *arguments: Any, **others: Any) -> Any:
+            self.requests.append(f"get {kind.plural}")
+            await asyncio.sleep(30)
+            raise TimeoutError
+
+    async def program() -> tuple[set[type], float]:
+        shared = SharedObjects(api)
+        tries = (shared.make_missing("team-a", [authority], known_for=60) for _ in range(100))
+        failures = await asyncio.gather(*tries, return_exceptions=True)
+        return {type(each) for each in failures}, asyncio.get_running_loop().time()
+
+    api, authority = AwayApi(), (CONFIG_MAPS, build_authority("team-a", "PEM"))
+
+    assert run_in_virtual_time(program()) == ({TimeoutError}, 30)
+    assert api.requests == ["get configmaps"]
 
 
 async def test_a_config_map_of_somebody_else_in_the_authority_s_place_is_mounted_into_no_pod(world: World) -> None:

@@ -1,5 +1,7 @@
 """Masses of objects that bear one job's label and owner cost little, and nobody else."""
 
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,13 +18,14 @@ from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS
 from finetune_operator.kube.workqueue import WorkQueue
 
 
-def watches() -> Watches:
+async def nothing(_: Key) -> None:
+    """A pass that does nothing."""
+
+
+def watches(handle: Callable[[Key], Awaitable[None]] = nothing, clock: Callable[[], float] = time.monotonic) -> Watches:
     """The watches of an operator that knows the job."""
     finetunejobs = FineTuneJobs(lambda _: None)
     finetunejobs.update(merged(finetunejob(), {"metadata": {"resourceVersion": "1"}}))
-
-    async def handle(_: Key) -> None:
-        return None
 
     return Watches(
         FakeApi(),
@@ -33,6 +36,7 @@ def watches() -> Watches:
         blocked=BlockedJobs(finetunejobs.retry),
         queue=WorkQueue(handle, delay_of=lambda _: None),
         on_default=lambda: None,
+        clock=clock,
     )
 
 

@@ -15,7 +15,8 @@ from finetune_operator.controller.children.kueue import Kueue
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.parse_children import parse_job
 from finetune_operator.job.workload import InQueue
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind, Page
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, PODS, Kind
+from finetune_operator.kube.pages import Page
 
 QUEUE = {"kueue.x-k8s.io/queue-name": "team-a"}
 WAITING = merged(job(suspend=True, start=None), {"metadata": {"labels": QUEUE}})

@@ -6,14 +6,16 @@ from datetime import timedelta
 
 import aiohttp
 import pytest
-from tests.unit.finetune_operator.fake_api import FakeApi
+from tests.unit.finetune_operator.fake_api import FakeApi, refusal
 from tests.unit.finetune_operator.samples import START, finetunejob, job, observation, parsed
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.explainer import Explainer
+from finetune_operator.job.finetunejob import Key
 from finetune_operator.kube.client import PODS
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.logging_setup import RepeatsCounted
 
 AWAY = aiohttp.ConnectionTimeoutError(
@@ -34,17 +36,56 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if counts.filter(record)]
 
 
-async def test_a_thousand_jobs_that_wait(away: FakeApi, caplog: pytest.LogCaptureFixture) -> None:
+async def test_jobs_that_wait_in_a_thousand_namespaces(away: FakeApi, caplog: pytest.LogCaptureFixture) -> None:
     explainer = Explainer(away, lambda: 1000.0)
     waits = observation(job())
 
     for number in range(1000):
-        one = replace(parsed(), name=f"job-{number}")
+        one = replace(parsed(), namespace=f"team-{number}")
         assert one.spec is not None
         await explainer.explain(one, waits, one.spec, Entry(finetunejob()), START + timedelta(hours=1))
 
     assert len(caplog.records) == 1000
     assert len(lines(caplog)) == 1
+
+
+WEBHOOK = 'Internal error occurred: failed calling webhook "jobs.example.com": failed to call webhook: 500'
+
+
+async def passes_fail(error: Exception, number: int, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What is written of so many jobs whose passes all fail at one moment."""
+
+    async def handle(_: Key) -> None:
+        raise error
+
+    queue = WorkQueue(handle, delay_of=lambda _: 600.0)
+    for each in range(number):
+        queue.add(Key("team-a", f"job-{each}"))
+    work = asyncio.create_task(queue.work(4))
+    while len(caplog.records) < number:  # noqa: ASYNC110 - the queue has no event for a test
+        await asyncio.sleep(0)
+    work.cancel()
+    await asyncio.wait([work])
+    return lines(caplog)
+
+
+async def test_what_a_webhook_answers_of_each_job_is_a_line_for_each(caplog: pytest.LogCaptureFixture) -> None:
+    written = await passes_fail(refusal(500, WEBHOOK), 2, caplog)
+
+    assert [f": 500 refused: {WEBHOOK}" in each for each in written] == [True, True]
+    assert {each.partition(":")[0] for each in written} == {"team-a/job-0", "team-a/job-1"}
+
+
+async def test_of_a_thousand_jobs_that_a_webhook_answers_so_at_once_fifty_are_written(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert len(await passes_fail(refusal(500, WEBHOOK), 1000, caplog)) == 50
+
+
+async def test_a_thousand_jobs_beside_an_api_server_whose_etcd_does_not_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert len(await passes_fail(refusal(500, "etcdserver: request timed out"), 1000, caplog)) == 1
 
 
 def test_the_watches_of_a_hundred_namespaces(away: FakeApi, caplog: pytest.LogCaptureFixture) -> None:

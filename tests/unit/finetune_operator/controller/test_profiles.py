@@ -1,6 +1,7 @@
 """A pass gives a job its profile before it makes anything, once, and keeps to it."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,17 +18,20 @@ from tests.unit.finetune_operator.samples import (
     running,
     settled,
 )
+from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_api.profile import FineTuneProfileSpec
 from finetune_api.profile_rules import Request
 from finetune_api.status import AppliedProfile
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.profiles import Profiles, trim_profile
+from finetune_operator.job.finetunejob import parse_finetunejob
 from finetune_operator.job.profile import apply_profile
 from finetune_operator.job.proof import prove_profile
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, NAMESPACES, PODS, PROFILES, Kind
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.packed import pack
+from finetune_operator.kube.server_time import ServerTime
 
 
 def profile(name: str = "default", **spec: Any) -> dict[str, Any]:
@@ -367,6 +371,22 @@ async def test_a_job_waits_for_the_next_month_where_its_namespace_has_used_this_
     assert made_job(fresh)["metadata"]["name"] == "yelp"
 
 
+async def test_a_job_that_waits_for_the_next_month_is_looked_at_when_that_begins(
+    fresh: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ServerTime, "at", lambda self, ours: datetime(2026, 11, 30, 23, 59, 58, tzinfo=UTC))
+    fresh.api.put(PROFILES, profile(limits={"gpuSecondsPerNamespace": 7200}))
+    fresh.month_used = 7200
+    await pass_of(fresh)
+
+    assert await fresh.reconcile() == 2
+    fresh.time += 2
+    fresh.month_used = 0
+    await fresh.reconcile()
+
+    assert made_job(fresh)["metadata"]["name"] == "yelp"
+
+
 async def test_a_job_without_gpus_has_no_part_in_the_budget(fresh: World) -> None:
     fresh.api.put(FINETUNEJOBS, finetunejob(resources={"gpus": 0}))
     fresh.api.put(PROFILES, profile(limits={"gpuSecondsPerNamespace": 0}))
@@ -376,8 +396,31 @@ async def test_a_job_without_gpus_has_no_part_in_the_budget(fresh: World) -> Non
     assert made_job(fresh)["metadata"]["name"] == "yelp"
 
 
-def profiles() -> Profiles:
-    api = FakeApi()
+def test_namespaces_whose_labels_cannot_be_read_keep_no_other_waiting_and_of_one_all_jobs_wait_once() -> None:
+    class AwayApi(FakeApi):
+        async def get(self, kind: Kind, *arguments: Any, **others: Any) -> Any:
+            self.requests.append(f"get {kind.plural}")
+            await asyncio.sleep(10)
+            raise TimeoutError
+
+    async def program() -> tuple[set[type], float]:
+        jobs = [
+            parse_finetunejob(merged(finetunejob(), {"metadata": {"namespace": f"team-{number // 10}"}}))
+            for number in range(1000)
+        ]
+        tries = (reader.settle(each, each.spec, running=False) for each in jobs if each.spec is not None)
+        failures = await asyncio.gather(*tries, return_exceptions=True)
+        return {type(each) for each in failures}, asyncio.get_running_loop().time()
+
+    api = AwayApi()
+    reader = profiles(api)
+
+    assert run_in_virtual_time(program()) == ({TimeoutError}, 10)
+    assert api.requests == ["get namespaces"] * 100
+
+
+def profiles(api: FakeApi | None = None) -> Profiles:
+    api = api or FakeApi()
     cache = Informer(api, PROFILES, label=None, on_change=lambda _: None, resync_seconds=300)  # type: ignore[arg-type]
     return Profiles(api, cache, built_in=FineTuneProfileSpec(), keys=lambda: [PROOF_KEY], installation="finetune/keys")  # type: ignore[arg-type]
 

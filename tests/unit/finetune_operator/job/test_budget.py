@@ -29,6 +29,7 @@ def test_a_budget_holds_from_the_second_on_in_which_it_is_used_up() -> None:
         "namespace team-a has used 2.5 of the 2 GPU-hours that FineTuneProfile gpu gives it for 2026-11; the job begins when "
         "the next month does, at 2026-12-01T00:00:00Z",
         budget=Budget(profile="gpu", allowed_gpu_seconds=7200, used_gpu_seconds=9000),
+        until=datetime(2026, 12, 1, tzinfo=UTC),
     )
 
 

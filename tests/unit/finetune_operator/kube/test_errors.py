@@ -5,7 +5,9 @@ import pytest
 from kubernetes.aio.client import ApiException
 from tests.unit.finetune_operator.fake_api import refusal
 
-from finetune_operator.kube.errors import NotLeading, api_message, rest_of_list, shared_cause
+from finetune_operator.kube.errors import NotLeading, api_message, cause_of, explained, rest_of_list, shared_cause
+
+WEBHOOK = 'Internal error occurred: failed calling webhook "jobs.example.com": failed to call webhook: 500'
 
 
 @pytest.mark.parametrize("body", ["", "<html>", "[]", "1", "null", "{}", "[" * 100_000, '{"metadata":' * 2000])
@@ -31,6 +33,9 @@ def test_an_answer_that_is_no_status_is_told_by_its_code_and_has_no_rest(body: s
         (refusal(503, "no"), "503"),
         (refusal(429, "no"), "429"),
         (refusal(401, "no"), "401"),
+        (refusal(500, "etcdserver: request timed out"), "500 etcdserver: request timed out"),
+        (refusal(502, "no"), "502"),
+        (refusal(500, WEBHOOK), None),
         (refusal(403, "pods is forbidden in team-a"), None),
         (refusal(409, "it has changed"), None),
         (ApiException(), None),
@@ -43,3 +48,30 @@ def test_what_keeps_the_api_server_from_answering_anybody_is_one_cause_whatever_
     error: Exception, cause: str | None
 ) -> None:
     assert shared_cause(error) == cause
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "is_own"),
+    [
+        (refusal(503, "no"), "503", False),
+        (TimeoutError(), "TimeoutError", False),
+        (refusal(403, 'jobs.batch is forbidden: User "operator" cannot create'), "403 refused", False),
+        (ValueError("no JSON"), "ValueError no JSON", False),
+        (refusal(500, WEBHOOK), "500 refused", True),
+        (refusal(422, "spec.backoffLimit: Invalid"), "422 refused", True),
+        (refusal(403, "ValidatingAdmissionPolicy 'x' with binding 'y' denied request"), "403 refused", True),
+    ],
+)
+def test_what_an_answer_says_of_one_object_hides_nothing_that_is_said_of_another(
+    error: Exception, cause: str, is_own: bool
+) -> None:
+    causes = [cause_of(error, about) for about in ("team-a/one", "team-a/two")]
+
+    assert causes == ([f"team-a/one: {cause}", f"team-a/two: {cause}"] if is_own else [cause, cause])
+
+
+def test_an_answer_is_explained_by_its_message_if_it_has_one() -> None:
+    assert explained(refusal(500, WEBHOOK)) == f"500 refused: {WEBHOOK}"
+    assert explained(ApiException(status=500, reason="Internal Server Error")) == "500 Internal Server Error"
+    assert explained(refusal(500, "x" * 100_000)) == f"500 refused: {'x' * 512}"
+    assert explained(OSError("gone")) == "OSError gone"

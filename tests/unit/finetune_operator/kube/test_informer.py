@@ -14,8 +14,9 @@ from aiohttp import web
 from kubernetes.aio.client import ApiClient, Configuration
 
 from finetune_operator.job.parse_children import has_ended
-from finetune_operator.kube.client import PODS, Kube, Page
+from finetune_operator.kube.client import PODS, Kube
 from finetune_operator.kube.informer import SILENCE_SECONDS, Informer
+from finetune_operator.kube.pages import Page
 
 LABEL = "finetune.dev/job-uid"
 
@@ -369,7 +370,7 @@ async def test_a_list_that_succeeds_after_one_that_failed_is_told_and_ends_the_p
         def __init__(self) -> None:
             self.lists = 0
 
-        async def everything(self, *_: Any, **__: Any) -> AsyncIterator[Page]:
+        async def list_to_watch(self, *_: Any, **__: Any) -> AsyncIterator[Page]:
             self.lists += 1
             if self.lists == 1:
                 raise OSError("no API server")

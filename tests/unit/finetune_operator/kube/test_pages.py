@@ -11,8 +11,9 @@ from tests.unit.finetune_operator.samples import finetunejob, merged
 
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.job.finetunejob import Key
-from finetune_operator.kube.client import FINETUNEJOBS, JOBS, Kube, Page
+from finetune_operator.kube.client import FINETUNEJOBS, JOBS, Kube
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.pages import Page
 
 REST = {"kind": "Status", "code": 410, "reason": "Expired", "metadata": {"continue": "the rest as it is now"}}
 NO_REST = {**REST, "metadata": {}}

@@ -14,6 +14,7 @@ from finetune_operator.job.finetunejob import Key
 from finetune_operator.kube import client as client_module
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, Kube
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.pages import whole_list
 
 REFUSED = {"kind": "Status", "code": 422, "reason": "Invalid", "message": "sendInitialEvents is forbidden for watch"}
 GONE = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "RequestWatchProgress is disabled"}}
@@ -73,13 +74,13 @@ def kube(client: Client) -> Kube:
     return Kube(client, qps=1000, burst=1000)  # type: ignore[arg-type]
 
 
-async def everything(kube: Kube) -> tuple[list[str], str]:
-    """Names and version of a list."""
-    names, version = list[str](), ""
-    async for page in kube.everything(FINETUNEJOBS, None):
-        names += [raw["metadata"]["name"] for raw in page.items]
-        version = page.version
-    return names, version
+async def listed(kube: Kube) -> tuple[list[str], str]:
+    """Names, with the version of each, and version of a list."""
+    items, version = await whole_list(kube.list_to_watch(FINETUNEJOBS, None))
+    return [f"{each['name']}@{each['resourceVersion']}" for each in (raw["metadata"] for raw in items)], version
+
+
+OF_THE_PAGE = (["of-the-page@7"], "70")
 
 
 async def test_a_list_is_streamed_until_its_last_object_and_has_the_version_of_its_end(
@@ -88,25 +89,59 @@ async def test_a_list_is_streamed_until_its_last_object_and_has_the_version_of_i
     monkeypatch.setattr(client_module, "_PAGE", 2)
     client = Client(added("a", 3), added("b", 4), added("a", 5, "MODIFIED"), end(50), added("c", 51))
 
-    found = await everything(kube(client))
+    found = await listed(kube(client))
 
-    assert (found, client.asked, client.closed) == ((["a", "b", "a"], "50"), ["stream"], 1)
+    assert (found, client.asked, client.closed) == ((["a@5", "b@4"], "50"), ["stream"], 1)
 
 
-@pytest.mark.parametrize(
-    ("lines", "status"),
-    [((REFUSED,), 422), ((GONE,), 200), ((), 200), ((added("a", 3), added("b", 4, "DELETED"), end(50)), 200)],
-    ids=["too old", "its etcd is too old", "nothing comes", "one is deleted meanwhile"],
-)
-async def test_a_list_that_cannot_be_streamed_is_read_by_pages_from_then_on(
-    lines: tuple[dict[str, Any], ...], status: int
+@pytest.mark.parametrize("most", [1, 2, 250], ids="{} a part".format)
+async def test_what_is_deleted_while_a_list_is_streamed_is_not_in_it_and_what_comes_in_its_place_is(
+    most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Client(*lines, status=status)
+    monkeypatch.setattr(client_module, "_PAGE", most)
+    gone = added("a", 5, "DELETED"), added("unknown", 6, "DELETED"), added("c", 7, "DELETED"), added("c", 8)
+    client = Client(added("a", 3), added("b", 4), added("c", 4), *gone, end(50))
     lists = kube(client)
 
-    found = [await everything(lists) for _ in range(2)]
+    found = [await listed(lists) for _ in range(2)]
 
-    assert (found, client.asked) == (2 * [(["of-the-page"], "70")], ["stream", "page", "page"])
+    assert (found, client.asked) == (2 * [(["b@4", "c@8"], "50")], ["stream", "stream"])
+
+
+async def test_jobs_that_are_deleted_or_not_ours_any_more_while_a_list_is_streamed_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "_PAGE", 1)
+    not_whole = {"type": "MODIFIED", "object": {"metadata": {"namespace": "team-a", "name": "b"}}}
+    lines = added("a", 3), added("b", 4), added("c", 5), added("a", 6, "DELETED"), not_whole, end(50)
+    known, changed = FineTuneJobs(lambda _: None, on_listed=lambda key: changed.append(key.name)), list[str]()
+
+    await known.list(kube(Client(*lines)), None)
+
+    assert (changed, [key.name for key in known.all_keys()]) == (["a", "b", "c"], ["c"])
+
+
+async def test_an_api_server_that_refuses_a_stream_is_not_asked_for_one_again() -> None:
+    client = Client(REFUSED, status=422)
+    lists = kube(client)
+
+    found = [await listed(lists) for _ in range(2)]
+
+    assert (found, client.asked) == (2 * [OF_THE_PAGE], ["stream", "page", "page"])
+
+
+@pytest.mark.parametrize("lines", [(GONE,), (), (added("a", 3),)], ids=["its etcd is too old", "empty", "cut short"])
+async def test_a_list_whose_stream_comes_to_nothing_is_read_by_pages_and_the_next_is_a_stream_again(
+    lines: tuple[dict[str, Any], ...],
+) -> None:
+    client = Client(*lines)
+    lists = kube(client)
+
+    first = await listed(lists)
+    client.lines = added("a", 3), end(50)
+    second = await listed(lists)
+
+    assert (first, second, client.asked) == (OF_THE_PAGE, (["a@3"], "50"), ["stream", "page", "stream"])
 
 
 async def test_a_stream_is_asked_for_again_where_pages_fail_as_well() -> None:
@@ -114,34 +149,37 @@ async def test_a_stream_is_asked_for_again_where_pages_fail_as_well() -> None:
     lists = kube(client)
 
     with pytest.raises(ForbiddenException):
-        await everything(lists)
+        await listed(lists)
     client.status = 200
-    found = await everything(lists)
+    found = await listed(lists)
 
-    assert (found, client.asked) == ((["a"], "50"), ["stream", "page", "stream"])
+    assert (found, client.asked) == ((["a@3"], "50"), ["stream", "page", "stream"])
 
 
 async def test_a_stream_is_asked_for_again_of_an_api_server_that_only_had_not_filled_its_cache_yet() -> None:
     client = Client(added("a", 3), end(50), status=429)
     lists = kube(client)
 
-    first = await everything(lists)
+    first = await listed(lists)
     client.status = 200
-    second = await everything(lists)
+    second = await listed(lists)
 
-    assert (first, second, client.asked) == ((["of-the-page"], "70"), (["a"], "50"), ["stream", "page", "stream"])
+    assert (first, second, client.asked) == (OF_THE_PAGE, (["a@3"], "50"), ["stream", "page", "stream"])
 
 
-async def test_a_list_of_which_a_part_was_taken_in_is_not_mixed_with_another(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_of_which_a_part_was_taken_in_is_not_mixed_with_another_and_is_read_by_pages_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client_module, "_PAGE", 1)
     client = Client(added("a", 3), added("b", 4))
     lists = kube(client)
 
     with pytest.raises(ValueError, match="the list of finetunejobs is not whole"):
-        await everything(lists)
-    found = await everything(lists)
+        await listed(lists)
+    client.lines = added("a", 3), end(50)
+    found = [await listed(lists) for _ in range(2)]
 
-    assert (found, client.asked) == ((["of-the-page"], "70"), ["stream", "page"])
+    assert (found, client.asked) == ([OF_THE_PAGE, (["a@3"], "50")], ["stream", "page", "stream"])
 
 
 async def test_jobs_and_their_children_are_taken_in_from_a_stream_and_one_that_cannot_be_read_harms_no_other() -> None:

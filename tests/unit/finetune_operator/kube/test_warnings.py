@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.fake_api import FakeApi
+from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_operator.job.observation import Cause
 from finetune_operator.job.warnings import Subject
@@ -71,6 +72,38 @@ async def test_a_list_that_took_long_counts_for_longer() -> None:
         now[0] += 1
 
     assert api.requests.count("list events") <= 3
+
+
+def test_a_list_that_cannot_be_had_is_asked_for_once_a_minute_and_what_was_known_holds_until_then() -> None:
+    class AwayApi(FakeApi):
+        is_away = False
+
+        async def list(self, *arguments: Any, **others: Any) -> Any:
+            if not self.is_away:
+                return await super().list(*arguments, **others)
+            self.requests.append("list events")
+            await asyncio.sleep(30)
+            raise TimeoutError
+
+    async def program() -> tuple[list[int], float]:
+        warnings = Warnings(api, asyncio.get_running_loop().time)
+        counts = [len(await warnings.about("team-a", [subject]))]
+        await asyncio.sleep(6)
+        api.is_away, begun = True, asyncio.get_running_loop().time()
+        tries = (warnings.about("team-a", [subject]) for _ in range(100))
+        failures = await asyncio.gather(*tries, return_exceptions=True)
+        counts.append(sum(isinstance(each, TimeoutError) for each in failures))
+        took = asyncio.get_running_loop().time() - begun
+        for _ in range(2):
+            counts.append(len(await warnings.about("team-a", [subject])))
+            await asyncio.sleep(29)
+        return counts, took
+
+    api, subject = AwayApi(), Subject("Pod", "pod-1", "uid-of-pod-1")
+    api.objects["events", "e"] = event("e", "Pod", "pod-1", "no room")
+
+    assert run_in_virtual_time(program()) == ([1, 100, 1, 1], 30)
+    assert api.requests == ["list events"] * 2
 
 
 async def test_warnings_about_what_is_no_child_are_not_kept() -> None:

@@ -338,6 +338,30 @@ async def test_what_can_wait_holds_some_of_the_workers_at_most(most: int | None,
     assert held == expected + 1
 
 
+async def test_what_can_wait_and_hangs_leaves_workers_of_its_own_lane_to_what_cannot() -> None:
+    begun: list[str] = []
+    release = asyncio.Event()
+
+    async def handle(key: str) -> None:
+        begun.append(key)
+        if "numbers" in key:
+            await release.wait()
+
+    queue = WorkQueue(handle, delay_of=no_delay)
+    for number in range(20):
+        queue.add(f"numbers-{number}", later=True)
+    async with at_work(queue, workers=12, most_later=12):
+        await until(lambda: len(begun) == 4)
+        await asyncio.sleep(0.01)
+        queue.add("new")
+        await until(lambda: "new" in begun)
+        held = [*begun]
+        release.set()
+        await until(lambda: len(begun) == 21)
+
+    assert held == [*(f"numbers-{number}" for number in range(4)), "new"]
+
+
 async def test_a_key_that_can_wait_moves_up_when_it_cannot_any_more() -> None:
     handled: list[str] = []
 
@@ -354,6 +378,53 @@ async def test_a_key_that_can_wait_moves_up_when_it_cannot_any_more() -> None:
         await asyncio.sleep(0.01)
 
     assert handled == ["b", "a"]
+
+
+def test_what_failed_and_can_wait_does_so_when_all_are_tried_again_at_once() -> None:
+    handled: list[str] = []
+    is_away = True
+
+    async def handle(key: str) -> None:
+        if is_away:
+            raise OSError("no API server")
+        handled.append(key)
+
+    async def program() -> None:
+        nonlocal is_away
+        queue = WorkQueue(handle, delay_of=lambda _: 30.0, can_wait=lambda key: key.startswith("has-job"))
+        for key in ("has-job-1", "has-job-2", "new", "has-job-3"):
+            queue.add(key)
+        async with at_work(queue, workers=1):
+            await asyncio.sleep(10)
+            is_away = False
+            queue.retry_failed()
+            queue.add("newer")
+            await asyncio.sleep(10)
+
+    run_in_virtual_time(program())
+
+    assert handled == ["new", "newer", "has-job-1", "has-job-2", "has-job-3"]
+
+
+async def test_a_begin_forgets_that_what_can_wait_came_as_news_while_nobody_worked() -> None:
+    handled: list[str] = []
+
+    async def handle(key: str) -> None:
+        handled.append(key)
+
+    queue = WorkQueue(handle, delay_of=no_delay, can_wait=lambda key: key.startswith("has-job"), rest=0.01)
+    for key in ("has-job-1", "new-1", "gone", "has-job-2"):
+        queue.add(key)
+    queue.add_soon("has-job-3")
+    queue.add_soon("new-2")
+    queue.begin_anew(["has-job-0", "new-1", "has-job-1", "has-job-2"])
+    at_once = {name: depth for name, (depth, _) in queue.waiting().items()}
+    await until(lambda: sum(depth for depth, _ in queue.waiting().values()) == 7)
+    async with at_work(queue, workers=1):
+        await until(lambda: len(handled) == 7)
+
+    assert at_once == {"changes": 2, "later": 3}
+    assert handled == ["new-1", "gone", "new-2", "has-job-1", "has-job-2", "has-job-0", "has-job-3"]
 
 
 def test_what_comes_within_a_moment_of_a_pass_is_one_more_pass() -> None:
