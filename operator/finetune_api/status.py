@@ -85,7 +85,7 @@ class Progress(LenientModel):
     deadline_seconds: Seconds | None = None
     """Longest time without a step, in seconds, after which the trainer ends the attempt; absent as long as it does not know how long its steps take, and while it saves."""
     last_progress_time: Time | None = None
-    """When the operator learned of the newest step; absent where `deadlineSeconds` is."""
+    """When the operator learned of the newest step, or that the trainer had finished; absent while `deadlineSeconds` is and it has not."""
     last_report_time: Time | None = None
     """When the trainer last reported."""
 

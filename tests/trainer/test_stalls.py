@@ -149,3 +149,74 @@ def test_of_two_pods_the_one_whose_launcher_is_stopped_is_the_cause(
     expected[stopped] = ExitCode.STALLED
     assert [pod.returncode for pod in pods] == expected
     assert nothing_is_left(processes)
+
+
+def customized(folder: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Let all Python processes run `code` as they begin. `hang` is what never returns."""
+    (folder / "custom").mkdir()
+    hang = "def hang(*_):\n    lock = threading.Lock()\n    lock.acquire()\n    lock.acquire()\n"
+    modules = "import atexit, os, signal, threading\n"
+    (folder / "custom" / "sitecustomize.py").write_text(f"{modules}{hang}{code}\n")
+    monkeypatch.setenv("PYTHONPATH", str(folder / "custom"))
+
+
+def test_a_launcher_that_hangs_in_its_own_code_ends_the_attempt_with_its_stacks(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customized(tmp_path, monkeypatch, "signal.signal(signal.SIGUSR2, hang)")
+    settings["training"] |= {"epochs": 2000, "batchSize": 2}
+    settings |= {"processesPerNode": 2, "checkpoints": {"strategy": "steps", "steps": 4}, "evaluation": {}}
+    program = start(settings, tmp_path)
+    wait_for(tmp_path / "out" / "checkpoints" / "step-000008", program)
+    processes = psutil.Process(program.pid).children(recursive=True)
+
+    launcher_of(program).send_signal(signal.SIGUSR2)
+    said = program.communicate()[1]
+
+    word = final(tmp_path)
+    assert (program.returncode, word.exit_code) == (ExitCode.STALLED, ExitCode.STALLED)
+    assert word.failure is not None
+    assert re.match(
+        r"the launcher of the training processes has done nothing for \d+ s \(watching over its processes\), after step \d+: it "
+        r"is at custom/sitecustomize.py:\d+ in hang",
+        word.failure.message,
+    )
+    assert (word.failure.log_tail or "").startswith("the launcher (step 0) is at\n")
+    assert "(its launcher hangs)" in said
+    assert "Current thread" in said
+    assert nothing_is_left(processes)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_finished_run_that_hangs_as_it_ends_has_succeeded(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int
+) -> None:
+    # In the process that the watchdog started: it trains, or launches those that do.
+    customized(tmp_path, monkeypatch, "os.register_at_fork(after_in_child=lambda: atexit.register(hang))")
+    program = start(settings | {"processesPerNode": processes, "evaluation": {}}, tmp_path)
+
+    said = program.communicate()[1]
+
+    assert (program.returncode, final(tmp_path).exit_code) == (0, 0)
+    assert final(tmp_path).model is not None
+    assert "in hang" in said
+    assert "the run was over: it ends with exit code 0" in said
+
+
+def test_a_process_that_loads_data_and_is_stopped_ends_the_attempt_and_is_named(
+    settings: Settings, tmp_path: Path
+) -> None:
+    settings["training"] |= {"epochs": 2000, "batchSize": 2}
+    settings["training"]["arguments"] = {"dataloader_num_workers": 1, "dataloader_persistent_workers": True}
+    settings |= {"checkpoints": {"strategy": "steps", "steps": 4}, "evaluation": {}}
+    program = start(settings, tmp_path)
+    wait_for(tmp_path / "out" / "checkpoints" / "step-000008", program)
+
+    loader = launcher_of(program).children()[-1]
+    loader.suspend()
+    program.communicate()
+
+    word = final(tmp_path)
+    assert (program.returncode, word.exit_code) == (ExitCode.STALLED, ExitCode.STALLED)
+    assert word.failure is not None
+    assert word.failure.message.endswith(f"; its child process {loader.pid} is stopped (by SIGSTOP, or by a debugger)")

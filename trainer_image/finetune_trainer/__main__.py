@@ -34,7 +34,7 @@ from finetune_trainer.processes.child import (
 )
 from finetune_trainer.progress.attempt_log import AttemptLog
 from finetune_trainer.progress.endpoint import Endpoint
-from finetune_trainer.progress.heartbeat import Heartbeat
+from finetune_trainer.progress.heartbeat import ENDING_SECONDS, Heartbeat
 from finetune_trainer.progress.reporter import Reporter
 from finetune_trainer.progress.state import RunState
 from finetune_trainer.run.failure import explain, known_failure
@@ -83,8 +83,7 @@ def _run_job(options: Options, arguments: list[str], state: RunState) -> int:
         if not is_launched():
             sweep()
         if not alone and not is_launched():
-            state.heartbeat.launches()
-            return _launch(config, arguments, stop)
+            return _launch(config, arguments, stop, state.heartbeat)
         endpoint = Endpoint.from_environment() if is_main() else None
         reporter = Reporter(state, endpoint, config.reporting.interval_seconds, lambda: _leave(state))
         reporter.start()
@@ -96,11 +95,13 @@ def _run_job(options: Options, arguments: list[str], state: RunState) -> int:
     except (Stopped, Exception) as error:  # noqa: BLE001 - every end is reported
         stop.ignore()  # first of all: a signal now would leave the end of the run unreported
         code, failure = explain(error, state)
+    state.heartbeat.ends(None)  # deleting what attempts hand on takes as long as it takes
     trained = code == ExitCode.SUCCESS and options.command == "train"
     counts = options.command == "train" and code not in (ExitCode.SUCCESS, ExitCode.STOPPED, ExitCode.SMALLER_BATCHES)
     if is_main() and (trained or code in NOT_RETRIED or (counts and count_failure())):
         _let_go()
     _write_final_report(state, code, failure)
+    state.heartbeat.ends(ENDING_SECONDS)
     before = state.current.log
     state.log.finish()
     if state.current.log != before:
@@ -148,17 +149,20 @@ def _execute(options: Options, config: RunConfig, volumes: Volumes, state: RunSt
     return commands.train(config, volumes, state, stop)
 
 
-def _launch(config: RunConfig, arguments: list[str], stop: StopSignal) -> int:
+def _launch(config: RunConfig, arguments: list[str], stop: StopSignal, heartbeat: Heartbeat) -> int:
     """Train in several processes of this machine."""
+    heartbeat.launches("loading libraries", None)
     _quiet_libraries()
     with _large_imports():
         from finetune_trainer.processes.launch import launch
         from finetune_trainer.run.check import check_settings
 
     check_settings(config)
-    final = launch(config, arguments, stop)
+    final = launch(config, arguments, stop, heartbeat.launches)
     if final.exit_code in NOT_RETRIED:
+        heartbeat.launches("deleting what attempts hand on", None)
         _let_go()
+        heartbeat.launches("ending")
     _write(final)
     return final.exit_code
 

@@ -37,7 +37,11 @@ class Beat:
     resumed_from: int
     """Step of the checkpoint that the attempt went on from."""
     launches: bool = False
-    """Whether it starts the others and waits for their end: then it makes no moves."""
+    """Whether it starts the others and waits for their end."""
+    ends: bool = False
+    """Whether the run is over in it, however it went."""
+    finished: bool = False
+    """Whether it has done all that the run asks of it."""
 
 
 _ADAPTER = TypeAdapter(Beat)

@@ -57,6 +57,15 @@ def _signal_at_death_of_parent(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(parent_death_signal, number)
 
 
+def read_final_report() -> FinalReport | None:
+    """Return the pod's termination message, if the trainer has written one."""
+    path = os.environ.get(ENV_TERMINATION_LOG)
+    try:
+        return FinalReport.model_validate_json(Path(path).read_bytes()) if path else None
+    except (OSError, ValueError):
+        return None
+
+
 def write_final_report(report: FinalReport) -> None:
     """Write the pod's termination message, or the file that `launch` reads. Outside a cluster, alone, nobody wants it."""
     if is_launched():

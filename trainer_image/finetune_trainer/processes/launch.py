@@ -9,12 +9,15 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
+import psutil
 from torch.distributed import DistError
-from torch.distributed.elastic.agent.server.api import WorkerGroup, WorkerSpec
+from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup, WorkerSpec
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
@@ -28,19 +31,41 @@ from finetune_trainer.base.hardware import available_cores
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.processes.child import ENV_FINAL_REPORTS
 from finetune_trainer.processes.group import peer_lost
-from finetune_trainer.processes.rendezvous import Rendezvous
+from finetune_trainer.processes.rendezvous import STORE_SECONDS, Rendezvous
 from finetune_trainer.processes.secret import read_secret
 
 logger = logging.getLogger(__name__)
 
 _JOIN_TIMEOUT_SECONDS = 900.0
 """To wait for the pods of the other machines."""
+Waits: TypeAlias = Callable[[str, float], None]
+"""Takes what this process does now, for people, and for how many seconds that may go on without another call."""
+_CONNECTION_SECONDS = 60.0
+"""One try to reach the first machine takes no longer."""
 _LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
 _POLL_SECONDS = 0.2
 """Between two looks at the processes."""
 
 
 class _Agent(LocalElasticAgent):
+    """torch's agent, which says of all that it waits for how long that may take: its own time-outs may fail to come, and it may hang."""
+
+    def __init__(self, spec: WorkerSpec, logs: DefaultLogsSpecs, waits: Waits) -> None:
+        super().__init__(spec, logs, shutdown_timeout=SAVE_SECONDS)
+        self._waits = waits
+
+    def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
+        others = (
+            STORE_SECONDS if (worker_group.group_world_size or 1) > 1 else 0.0
+        )  # of the first machine, which it asks as well
+        self._waits("watching over its processes", others)
+        result: RunResult = super()._monitor_workers(worker_group)
+        return result
+
+    def _exit_barrier(self) -> None:
+        self._waits("waiting for the processes of other pods", self._exit_barrier_timeout)
+        super()._exit_barrier()  # type: ignore[no-untyped-call]
+
     def _stop_workers(self, worker_group: WorkerGroup) -> None:
         # When one process has failed, the main one may still be uploading a checkpoint: torch leaves it 30 s.
         self._shutdown(timeout=SAVE_SECONDS)
@@ -48,19 +73,24 @@ class _Agent(LocalElasticAgent):
     def _shutdown(self, death_sig: signal.Signals = signal.SIGTERM, timeout: int = 30) -> None:
         # The program that asked for the stop may end meanwhile: torch would end the processes at once, in the midst of their save.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        is_any_left = self._pcontext is not None and any(map(psutil.pid_exists, self._pcontext.pids().values()))
+        self._waits("stopping its processes", 2.0 * timeout if is_any_left else 0.0)  # told to end, and then killed
         super()._shutdown(death_sig, timeout)
 
 
-def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> FinalReport:
+def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal, waits: Waits) -> FinalReport:
     """Run the program with `arguments` in all processes of this machine. Return one final report for all of them.
 
     Afterwards signals are ignored.
+
+    Args:
+        waits: Called before, and again and again while this process waits for anything.
 
     Raises:
         TrainerError: BAD_CONFIGURATION when the environment does not say where the machines meet; INTERNAL when they
             cannot reach each other.
     """
-    meeting = _rendezvous(config)
+    meeting = _rendezvous(config, waits)
     if config.nodes == 1:
         os.environ.setdefault("GLOO_SOCKET_IFNAME", _LOOPBACK_INTERFACE)  # nobody else has to reach its processes
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cores() // config.processes)))
@@ -78,7 +108,7 @@ def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> Fin
                 monitor_interval=_POLL_SECONDS,
             ),
             DefaultLogsSpecs(log_dir=folder),
-            shutdown_timeout=SAVE_SECONDS,
+            waits,
         )
         stopped, lost, failures = False, None, dict[int, ProcessFailure]()
         try:
@@ -93,6 +123,7 @@ def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal) -> Fin
             lost = peer_lost(f"another machine of the run was lost: {error}")
         finally:
             stop.ignore()  # torch's own handlers would raise now where nobody expects it
+            waits("ending", 0.0)
             del os.environ[ENV_FINAL_REPORTS]
         reports = _read_reports(Path(folder))
     final = merge_final_reports(reports, _exits(failures), stopped, lost, config.nodes)
@@ -183,7 +214,7 @@ def _failure(error: TrainerError) -> Failure:
     return Failure(reason=error.reason, message=error.message, hint=error.hint, exit_code=error.exit_code)
 
 
-def _rendezvous(config: RunConfig) -> Rendezvous:
+def _rendezvous(config: RunConfig, waits: Waits) -> Rendezvous:
     if config.nodes == 1:
         return Rendezvous("127.0.0.1", 0, node=0, nodes=1, timeout=_JOIN_TIMEOUT_SECONDS)
     host, _, port = os.environ.get(ENV_RENDEZVOUS, "").rpartition(":")
@@ -201,7 +232,8 @@ def _rendezvous(config: RunConfig) -> Rendezvous:
             "not set",
             f"set {ENV_RUN_SECRET} to the path of a file with the same random secret on each machine, or nodes to 1",
         )
-    return Rendezvous(host, int(port), int(node), config.nodes, _JOIN_TIMEOUT_SECONDS, secret)
+    joining = partial(waits, "waiting for the other pods", _CONNECTION_SECONDS)
+    return Rendezvous(host, int(port), int(node), config.nodes, _JOIN_TIMEOUT_SECONDS, secret, joining)
 
 
 def _quiet_agent() -> None:

@@ -2,7 +2,9 @@
 
 import socket
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Final
 
 from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousInfo, RendezvousStoreInfo
@@ -12,14 +14,23 @@ from finetune_trainer.processes.tunnel import Tunnel
 
 _LOOPBACK = "127.0.0.1"
 _PAUSE_SECONDS = 0.2
-_STORE_TIMEOUT = timedelta(seconds=20)
+STORE_SECONDS: Final = 20.0
+"""So long the first machine may take to answer."""
+_STORE_TIMEOUT = timedelta(seconds=STORE_SECONDS)
 
 
 class Rendezvous(RendezvousHandler):
     """Meets once. In contrast to torch's static one, waiting can be interrupted, and a machine that comes again is seen."""
 
     def __init__(
-        self, host: str, port: int, node: int, nodes: int, timeout: float, secret: bytes | None = None
+        self,
+        host: str,
+        port: int,
+        node: int,
+        nodes: int,
+        timeout: float,
+        secret: bytes | None = None,
+        waits: Callable[[], None] = lambda: None,
     ) -> None:
         """Make a meeting of `nodes` machines, of which this is number `node`.
 
@@ -28,9 +39,11 @@ class Rendezvous(RendezvousHandler):
             port: Where it lets the others in; 0 takes a free port.
             timeout: How long to wait for the other machines, in seconds.
             secret: What they prove to each other. One machine alone needs none.
+            waits: Called again and again while this machine waits for others.
         """
         self._host, self._port, self._node, self._nodes = host, port, node, nodes
         self._timeout = timeout
+        self._waits = waits
         self._tunnel = Tunnel(secret) if secret else None
         self._store: Store | None = None
 
@@ -46,6 +59,7 @@ class Rendezvous(RendezvousHandler):
         while not machines.check([str(node) for node in range(self._nodes)]):
             if time.monotonic() > deadline:
                 raise peer_lost(f"not all of the {self._nodes} machines came within {self._timeout:.0f} s")
+            self._waits()
             time.sleep(_PAUSE_SECONDS)
         self._store = machines
         address = RendezvousStoreInfo(_LOOPBACK, store.port)
@@ -54,6 +68,7 @@ class Rendezvous(RendezvousHandler):
     def _join(self, deadline: float) -> tuple[TCPStore, Store]:
         """Return the first machine's store, and the part of it where this machine has just registered."""
         while True:
+            self._waits()
             try:
                 store = self._connect()
                 machines = PrefixStore("machines", store)

@@ -25,6 +25,10 @@ LEAST_SECONDS: Final = 120.0
 USUAL_STEPS: Final = 20
 FIRST_STEPS: Final = 3
 """So many are taken for no measure."""
+LAUNCHER_SECONDS: Final = 120.0
+"""So long a launcher may make no move, beyond what it waits for."""
+ENDING_SECONDS: Final = 120.0
+"""So long a process may take to end, once it has reported how."""
 _RECENT = 50
 _LOOK_SECONDS = 1.0
 """Between two looks at the launcher."""
@@ -60,7 +64,9 @@ class Heartbeat:
         """When the last move was a step: the time of that."""
         self._step_seconds: deque[float] = deque(maxlen=_RECENT)
         self._longest_evaluation: float | None = None
-        self._launches = False
+        self._launches = self._ends = False
+        self._may_take: float | None = None
+        """As `deadline`, of a launcher, and where it is over."""
         self._looked_at_launcher = clock()
 
     @classmethod
@@ -89,10 +95,21 @@ class Heartbeat:
         """Say that the process is there, before anything that takes time."""
         self.stage("Preparing", "starting")
 
-    def launches(self) -> None:
-        """Say that this process starts those that train, and waits for their end."""
-        self._launches = True
-        self.stage("Preparing", "watching over its processes")
+    def launches(self, doing: str, takes: float | None = 0.0) -> None:
+        """Say that this process, which starts those that train and waits for their end, moves.
+
+        Args:
+            doing: For people.
+            takes: Seconds for which it may rightly do that without another word; None where that is not known.
+        """
+        self._launches, self._doing = True, doing
+        self._may_take = None if takes is None else takes + min(LAUNCHER_SECONDS, self._asked or LAUNCHER_SECONDS)
+        self.beat()
+
+    def ends(self, seconds: float | None) -> None:
+        """Say that the run is over in this process, which ends within so many seconds, if that is known."""
+        self._ends, self._doing, self._may_take = True, "ending", seconds
+        self.beat()
 
     def stage(self, stage: Stage, doing: str | None) -> None:
         """Begin to do something else, or more of the same."""
@@ -144,8 +161,10 @@ class Heartbeat:
                 moves=self._moves,
                 doing=self._doing[:_DOING_LETTERS],
                 step=self._step,
-                seconds=self.deadline,
+                seconds=self._may_take if self._launches or self._ends else self.deadline,
                 resumed_from=self._resumed_from,
                 launches=self._launches,
+                ends=self._ends,
+                finished=self._stage == "Finished",
             )
             self._file.write(beat)

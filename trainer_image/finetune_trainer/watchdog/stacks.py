@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,9 +21,11 @@ _WAITS = (
     "torch/autograd/graph.py",
     "finetune_trainer/processes/group.py",
     "finetune_trainer/processes/exchange.py",
+    "finetune_trainer/processes/rendezvous.py",
 )
-"""Where a process waits for the others: in a collective, or in the backward pass, which reduces the gradients."""
+"""Where a process waits for the others: in a collective, in the backward pass, which reduces the gradients, or at the first machine's store."""
 _INNERMOST = 4
+_CHILDREN = 8
 _OBSTACLES: Mapping[str, str] = {
     psutil.STATUS_STOPPED: "is stopped (by SIGSTOP, or by a debugger)",
     psutil.STATUS_TRACING_STOP: "is stopped by a debugger",
@@ -40,6 +42,8 @@ class Stacks:
     """The stacks of all its threads as faulthandler writes them, with nothing of what variables hold. Empty where it did not answer."""
     obstacle: str | None
     """Why it did not answer."""
+    children: tuple["Child", ...] = ()
+    """What it has forked, such as processes that load data, in which the cause may be."""
 
     @property
     def frames(self) -> list[str]:
@@ -66,8 +70,38 @@ class Stacks:
         return [(each["file"], each["line"], each["name"]) for each in _FRAME.finditer(self.text, head.end(), end)]
 
 
+@dataclass(frozen=True)
+class Child:
+    """A process that one of the run has forked."""
+
+    pid: int
+    stacks: Stacks
+
+    def __str__(self) -> str:
+        return f"its child process {self.pid} {self.stacks.obstacle or f'is at {self.stacks.place}'}"
+
+
+def with_children(folder: Path, pid: int, stacks: Stacks) -> Stacks:
+    """Return the stacks of a process with those of the first few that it has forked: they answer by its file."""
+    try:
+        others = psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return stacks
+    answer, children = stacks_file(folder, pid), []
+    own = [each.pid for each in others if not stacks_file(folder, each.pid).exists()]
+    for child in own[:_CHILDREN]:
+        obstacle = _obstacle(child)
+        if obstacle is None and _answers(child) and answer.exists():
+            _signal(child, answer)
+            text = _settled_within(answer, _ANSWER_SECONDS)
+            children.append(Child(child, Stacks(text, None if text else "does not answer a signal")))
+        elif obstacle:
+            children.append(Child(child, Stacks("", obstacle)))
+    return replace(stacks, children=tuple(children))
+
+
 def collect(folder: Path, pids: Iterable[int]) -> dict[int, Stacks]:
-    """Return the stacks of processes that have a heartbeat in `folder`, and of those that they forked."""
+    """Return the stacks of processes that have a heartbeat in `folder`."""
     waiting, found = [], {}
     for pid in pids:
         obstacle = _obstacle(pid)
@@ -89,6 +123,24 @@ def collect(folder: Path, pids: Iterable[int]) -> dict[int, Stacks]:
     for pid in waiting:
         found[pid] = Stacks("", _obstacle(pid) or "does not answer a signal")
     return found
+
+
+def _settled_within(path: Path, seconds: float) -> str:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if text := _settled(path):
+            return text
+    return ""
+
+
+def _answers(pid: int) -> bool:
+    """Return whether a process handles STACKS_SIGNAL, as it does that was forked by one of the run: any other program would end."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    caught = next((line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")), "0")
+    return bool(int(caught, 16) >> (STACKS_SIGNAL - 1) & 1)
 
 
 def _settled(path: Path) -> str:

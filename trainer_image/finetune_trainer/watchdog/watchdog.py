@@ -27,10 +27,10 @@ from finetune_api.status import MAX_LOG_TAIL, Failure
 from finetune_api.values import MAX_MESSAGE
 from finetune_trainer.base.heartbeat import ENV_HEARTBEATS, Beat, read_beats
 from finetune_trainer.base.redaction import redact
-from finetune_trainer.processes.child import write_final_report
+from finetune_trainer.processes.child import read_final_report, write_final_report
 from finetune_trainer.watchdog.activity import SLICE_SECONDS, Idleness, has_ended, is_stopped, sample
-from finetune_trainer.watchdog.stacks import Stacks, collect
-from finetune_trainer.watchdog.stall import STOPPED_SECONDS, Watched, explain, silent_share, suspects
+from finetune_trainer.watchdog.stacks import Stacks, collect, with_children
+from finetune_trainer.watchdog.stall import SAID_AT, STOPPED_SECONDS, Watched, explain, is_stuck, silent_share, suspects
 
 _POLL_SECONDS: Final = 1.0
 _LONGEST_POLL_SECONDS: Final = 5.0
@@ -38,13 +38,12 @@ _LONGEST_POLL_SECONDS: Final = 5.0
 _OTHERS_SECONDS: Final = 60.0
 """For so long a machine whose processes wait for those of another leaves it to that one to end the run."""
 _LOGGED_LETTERS: Final = 64 * 1024
-_SAID_AT: Final = 0.5
 
 logger = logging.getLogger(__name__)
 
 
 def run_watched(main: Callable[[], int]) -> int:
-    """Run `main` in a process of its own. Return its exit code, or STALLED if the run had to be ended.
+    """Run `main` in a process of its own. Return its exit code; where it had to be ended STALLED, or how it was over already.
 
     Call it before anything starts a thread. In the new process it returns what `main` returns, too.
     """
@@ -123,7 +122,7 @@ class _Watchdog:
         """The process that launched those that are there, and waits for their end."""
         self._unheard = Beat(child, 0, 0, "starting", 0, None, 0)
         """In place of the records, before there is any."""
-        self._resumed_from = 0
+        self._resumed_from = self._step = 0
         asked = os.environ.get(ENV_PROGRESS_DEADLINE, "")
         self._stopped_seconds = min(STOPPED_SECONDS, float(asked)) if asked.isdigit() else STOPPED_SECONDS
         self._last_look = time.monotonic()
@@ -143,8 +142,9 @@ class _Watchdog:
                 self._pass_on(number)
                 self._over = True  # it saves what it has, in the time that Kubernetes leaves
             self._signals.received.clear()
-            if not self._over and self._ends_the_run():
-                return ExitCode.STALLED
+            end = None if self._over else self._end_of_a_stalled_run()
+            if end is not None:
+                return end
 
     def _pass_on(self, number: int) -> None:
         """Send the trainer a signal. What was stopped goes on with it: stopped, it could not save."""
@@ -153,21 +153,22 @@ class _Watchdog:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    def _ends_the_run(self) -> bool:
-        """Whether the run did not move, and is ended."""
+    def _end_of_a_stalled_run(self) -> int | None:
+        """The exit code of a run that did not move, and is ended; None while it may go on."""
         try:
             watched = self._look()
             if not self._is_stalled(watched):
-                return False
-            stacks = collect(self._folder, [each.beat.pid for each in watched])
-            if not self._is_ours(watched, stacks):
-                return False
-            self._end(watched, stacks)
+                return None
+            launcher = [self._launcher] if self._launcher is not None else []
+            stacks = collect(self._folder, [each.beat.pid for each in [*watched, *launcher]])
+            found = suspects(watched, stacks, self._launcher)
+            if not self._is_ours(watched, found):
+                return None
+            return self._end(watched, found, stacks)
         except Exception:  # a fault of the watchdog is never worth a run
             logger.exception("the run is not watched any more")
             self._over = True
-            return False
-        return True
+            return None
 
     def _ended(self) -> int | None:
         """Return the exit code of the trainer, 128 + N after signal N; None while it runs. Also takes in what others left."""
@@ -187,14 +188,14 @@ class _Watchdog:
         now = time.monotonic()
         passed = min(now - self._last_look, _LONGEST_POLL_SECONDS)
         self._last_look = now
-        beats = [beat for beat in read_beats(self._folder) if psutil.pid_exists(beat.pid)] or [self._unheard]
-        self._resumed_from = max((beat.resumed_from for beat in beats), default=self._resumed_from)
+        left = read_beats(self._folder)  # by those that have ended as well
+        self._resumed_from = max((beat.resumed_from for beat in left), default=0)
+        self._step = max((beat.step for beat in left), default=0)
+        beats = [beat for beat in left if psutil.pid_exists(beat.pid)] or [self._unheard]
         self._seen = {beat.pid: self._update(beat, now, passed) for beat in beats}
         training = [each for each in self._seen.values() if not each.beat.launches]
         launcher = next((each for each in self._seen.values() if each.beat.launches), None)
         if launcher is None or any(not has_ended(each.beat.pid) for each in training):
-            if launcher is not None:
-                launcher.silence, launcher.idleness = 0.0, None  # it waits for them
             self._launcher = launcher.watched() if launcher is not None else None
             return [each.watched() for each in training]
         self._launcher = None
@@ -215,52 +216,76 @@ class _Watchdog:
 
     def _is_stalled(self, watched: list[Watched]) -> bool:
         share = silent_share(watched, self._launcher, self._stopped_seconds)
-        if share < _SAID_AT:
+        if share < SAID_AT:
             self._said, self._waits_for_others = False, 0.0
         elif not self._said:
             self._said = True
             silence = self._silence(watched)
-            doing = "its launcher is stopped" if self._launcher_is_stopped() else watched[0].beat.doing
+            launcher = self._launcher if is_stuck(self._launcher) else None
+            doing = (
+                watched[0].beat.doing
+                if launcher is None
+                else f"its launcher {'is stopped' if launcher.stopped else 'hangs'}"
+            )
             logger.warning(
                 "the run has not moved for %.0f s after step %d (%s); it is ended at %.0f s",
-                silence, max(each.beat.step for each in watched), doing, silence / share,
+                silence, self._step, doing, silence / share,
             )  # fmt: skip
         return share >= 1 and self._silence(watched) >= self._waits_for_others
 
     def _silence(self, watched: list[Watched]) -> float:
-        """Return for how long nothing has moved, or the launcher has been stopped."""
-        stopped = self._launcher.stopped if self._launcher is not None else 0.0
-        return max(stopped, min(each.silence for each in watched))
+        """Return for how long nothing has moved, or the launcher has not."""
+        launcher = self._launcher if is_stuck(self._launcher) else None
+        alone = max(launcher.stopped, launcher.silence) if launcher is not None else 0.0
+        return max(alone, min(each.silence for each in watched))
 
-    def _launcher_is_stopped(self) -> bool:
-        return self._launcher is not None and self._launcher.stopped > 0
-
-    def _is_ours(self, watched: list[Watched], stacks: dict[int, Stacks]) -> bool:
+    def _is_ours(self, watched: list[Watched], found: list[Watched]) -> bool:
         """Return whether to end the run now, and not leave that to the machine for whose processes those of this one wait."""
-        if self._launcher_is_stopped() or suspects(watched, stacks) or self._waits_for_others:
+        if found or self._waits_for_others:
             return True
         node = int(os.environ.get(ENV_NODE_RANK) or 0)
         self._waits_for_others = self._silence(watched) + _OTHERS_SECONDS * (1 if node == 0 else 2)
         return ENV_NODE_RANK not in os.environ
 
-    def _end(self, watched: list[Watched], stacks: dict[int, Stacks]) -> None:
-        """Log and report the stacks, and kill all that runs."""
-        found = suspects(watched, stacks)
-        message = redact(explain(watched, found, stacks, self._launcher))
+    def _end(self, watched: list[Watched], found: list[Watched], stacks: dict[int, Stacks]) -> int:
+        """Log and report the stacks, and kill all that runs. Return how the run has ended."""
+        for pid in [each.beat.pid for each in found[:1] if not each.beat.launches]:
+            stacks[pid] = with_children(self._folder, pid, stacks[pid])
+        message = redact(explain(watched, found, stacks, self._launcher, alone=ENV_NODE_RANK not in os.environ))
         ordered = [*found, *(each for each in watched if each not in found)]
         logger.error("error: %s", message)
         logger.error("%s", redact("\n".join(_whole(each, stacks) for each in ordered))[:_LOGGED_LETTERS])
-        failure = Failure(
-            reason=Reason.PROGRESS_STALLED,
-            message=message[:MAX_MESSAGE],
-            hint="the log has the stacks of all processes. If steps may rightly take as long, raise "
-            "runPolicy.progressDeadlineSeconds",
-            exit_code=ExitCode.STALLED,
-            log_tail=redact("\n".join(_short(each, stacks) for each in ordered))[:MAX_LOG_TAIL],
-        )
-        resumed_from = self._resumed_from
-        write_final_report(FinalReport(exit_code=ExitCode.STALLED, failure=failure, resumed_from_step=resumed_from))
+        code = self._outcome()
+        if code is None:
+            code = ExitCode.STALLED
+            failure = _failure(message, "\n".join(_short(each, stacks) for each in ordered))
+            write_final_report(FinalReport(exit_code=code, failure=failure, resumed_from_step=self._resumed_from))
+        else:
+            logger.warning("the run was over: it ends with exit code %d", code)
         _kill({self._child, *(each.beat.pid for each in watched)})
+        return code
+
+    def _outcome(self) -> int | None:
+        """How the run ended that only does not go away; None if it was not over."""
+        final = read_final_report()
+        if final is not None:
+            return final.exit_code
+        training = [beat for beat in read_beats(self._folder) if not beat.launches]
+        if not training or not all(beat.finished for beat in training):
+            return None
+        write_final_report(FinalReport(exit_code=ExitCode.SUCCESS, resumed_from_step=self._resumed_from))
+        return ExitCode.SUCCESS
+
+
+def _failure(message: str, places: str) -> Failure:
+    return Failure(
+        reason=Reason.PROGRESS_STALLED,
+        message=message[:MAX_MESSAGE],
+        hint="the log has the stacks of all processes. If steps may rightly take as long, raise "
+        "runPolicy.progressDeadlineSeconds",
+        exit_code=ExitCode.STALLED,
+        log_tail=redact(places)[:MAX_LOG_TAIL],
+    )
 
 
 def _name(process: Watched) -> str:
@@ -269,13 +294,14 @@ def _name(process: Watched) -> str:
 
 def _whole(process: Watched, stacks: dict[int, Stacks]) -> str:
     state = stacks[process.beat.pid]
-    return f"{_name(process)} {state.obstacle or 'is here:'}\n{state.text}"
+    children = (f"{child}:\n{child.stacks.text}" for child in state.children)
+    return "\n".join([f"{_name(process)} {state.obstacle or 'is here:'}\n{state.text}", *children])
 
 
 def _short(process: Watched, stacks: dict[int, Stacks]) -> str:
     state = stacks[process.beat.pid]
     head = f"{_name(process)} (step {process.beat.step}) {state.obstacle or 'is at'}"
-    return "\n  ".join([head, *state.frames[:12]])
+    return "\n  ".join([head, *state.frames[:12], *map(str, state.children)])
 
 
 def _kill(pids: Iterable[int]) -> None:

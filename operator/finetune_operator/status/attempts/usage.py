@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final
 
 from finetune_api.profile import Price
+from finetune_api.reasons import Reason
 from finetune_api.status import Attempt, Checkpoint, FineTuneJobStatus, Phase
 from finetune_api.usage import Cost, GpuSeconds, MonthlyUsage, Usage
 from finetune_api.v1alpha1 import FineTuneJobSpec
@@ -134,7 +135,7 @@ def _wasted_seconds(before: FineTuneJobStatus, after: FineTuneJobStatus) -> int:
     return sum(
         _since_checkpoint(attempt, after.checkpoints)
         for attempt in after.attempts
-        if attempt.pod not in ended and attempt.exit_code != 0
+        if attempt.pod not in ended and attempt.reason != Reason.COMPLETED
     )
 
 

@@ -173,5 +173,5 @@ def _training(facts: Facts, pod: PodState) -> Verdict:
     if unheard is not None:
         return Verdict("Running", Reason.REPORTS_MISSING, f"{what}; {unheard}")
     if still is not None and still.said_at <= facts.now:
-        return Verdict("Running", Reason.NOT_MOVING, f"{what}; {still}")
+        return Verdict("Running", Reason.NOT_MOVING, f"{what}; {still.describe(facts.now)}")
     return Verdict("Running", stage, what)

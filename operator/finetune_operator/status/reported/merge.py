@@ -23,6 +23,7 @@ from finetune_operator.job.observation import PodState
 from finetune_operator.job.report import Received
 from finetune_operator.status.reported.curves import final_curves, reported_curves
 from finetune_operator.status.reported.size import fit
+from finetune_operator.status.stalls.movement import finish_of
 
 _Row = TypeVar("_Row", Evaluation, Checkpoint)
 
@@ -53,12 +54,14 @@ def merge_reports(
         keep: Number of newest checkpoints that the trainer keeps.
     """
     known = TrainerState.model_construct(**{name: getattr(previous, name) for name in _IN_STATUS})
+    newest = previous.attempts[-1].pod if previous.attempts else None
     ended = {attempt.pod for attempt in previous.attempts if attempt.end_time}
     heard = {attempt.pod for attempt in previous.attempts if attempt.last_step is not None}
     reporting = [pod for pod in attempts if pod.name not in ended]
     for pod in reporting:
         try:
-            known = _merge_pod(known, pod, keep, heard=pod.name in heard)
+            before = known.progress if pod.name == newest else None
+            known = _merge_pod(known, before, pod, keep, heard=pod.name in heard)
         except (ValueError, ArithmeticError) as error:
             # What a pod reports must never keep its job from ending as the Job ended.
             logger.warning("dropped what pod %s reported, since it cannot be digested: %s", pod.name, error)
@@ -75,10 +78,15 @@ def merge_reports(
     return known.model_copy(update={"warnings": _warnings(previous, known, news)})
 
 
-def _merge_pod(known: TrainerState, pod: PodState, keep: int, *, heard: bool) -> TrainerState:
-    """What is known after a pod's report and its final report."""
+def _merge_pod(known: TrainerState, before: Progress | None, pod: PodState, keep: int, *, heard: bool) -> TrainerState:
+    """What is known after a pod's report and its final report. `before` is the progress that the status has of this pod."""
     if pod.report is not None:
-        times = {"last_report_time": pod.report.time, "last_progress_time": _moved_at(known.progress, pod.report)}
+        times: dict[str, object] = {
+            "last_report_time": pod.report.time,
+            "last_progress_time": _moved_at(before, pod.report),
+        }
+        if _has_finished(pod.report):
+            times["deadline_seconds"] = None  # it is about steps
         reported = state_of(pod.report.body)
         known = _merge_state(known, reported)
         progress = (known.progress or Progress()).model_copy(update=times)
@@ -89,17 +97,23 @@ def _merge_pod(known: TrainerState, pod: PodState, keep: int, *, heard: bool) ->
 
 
 def _moved_at(before: Progress | None, received: Received) -> datetime | None:
-    """When a training moved last whose newest report this is; None where it may take as long as it takes.
+    """When a training moved last whose newest report this is, or had finished; None where it may take as long as it takes.
 
     Args:
-        before: The progress before this report.
+        before: The progress of the same pod before this report.
     """
     report = received.body.report
+    if _has_finished(received):
+        return finish_of(before) or received.time
     if report is None or report.stage != "Training" or report.progress is None or not report.progress.deadline_seconds:
         return None
-    if before is None or before.last_progress_time is None or before.step != report.progress.step:
+    if before is None or not before.deadline_seconds or before.step != report.progress.step:
         return received.time
-    return before.last_progress_time
+    return before.last_progress_time or received.time
+
+
+def _has_finished(received: Received) -> bool:
+    return received.body.report is not None and received.body.report.stage == "Finished"
 
 
 def _warnings(previous: FineTuneJobStatus, known: TrainerState, news: Mapping[Reason, str]) -> list[RunWarning]:

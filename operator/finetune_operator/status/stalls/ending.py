@@ -76,8 +76,8 @@ def still_ending(spec: FineTuneJobSpec, before: FineTuneJobStatus, observed: Obs
 
 
 def mark_ended(attempts: list[Attempt], verdict: Verdict) -> list[Attempt]:
-    """The attempts, the last of them called stalled, or completed, if that is what is decided of it while it runs."""
+    """The attempts, the last of them called stalled, or completed, if that is what is decided of it while it runs. It ends with its job."""
     reason = Reason.COMPLETED if verdict.phase == "Succeeded" else verdict.reason
     if reason not in (Reason.COMPLETED, Reason.PROGRESS_STALLED) or not attempts or attempts[-1].end_time is not None:
         return attempts
-    return [*attempts[:-1], attempts[-1].model_copy(update={"reason": reason})]
+    return [*attempts[:-1], attempts[-1].model_copy(update={"reason": reason, "end_time": verdict.ended})]

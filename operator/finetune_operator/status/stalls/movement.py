@@ -20,6 +20,10 @@ SINCE: Final = "no step since "
 _FINISHED_SINCE: Final = "the trainer has finished, and its pod has not ended since "
 _WATCHDOG = timedelta(minutes=45)
 """Longer than the watchdog of a pod, if that runs, waits for anything."""
+_WHY_NOT: Final = (
+    "it does not count the time in which the pod was frozen as a whole, and does nothing where it is stopped itself. The operator "
+    "ends the attempt once reports have said so for 45 min more without a pause"
+)
 _WHOLE = 100
 """Percent. What comes after the last step, such as to save the model, takes as long as it takes."""
 
@@ -42,7 +46,7 @@ class Silence:
     @property
     def moments(self) -> tuple[datetime, ...]:
         """When the status has something new to say of it."""
-        return (self.said_at, self.ends_at) if self.ended_by_us else (self.said_at,)
+        return self.said_at, self.ends_at
 
     @property
     def said_at(self) -> datetime:
@@ -61,10 +65,12 @@ class Silence:
             return f"{_FINISHED_SINCE}{format_time(self.since)}"
         return f"{SINCE}{format_time(self.since)}"
 
-    def __str__(self) -> str:
-        """For people, and the same for as long as it lasts."""
+    def describe(self, now: datetime) -> str:
+        """For people: what is to come of it, or that this should have come already. The same for as long as either lasts."""
         if self.finished:
             return f"{self.what}; if it has not by {format_time(self.ends_at)} the job has succeeded, and the pod is deleted"
+        if self.ends_at <= now:
+            return f"{self.what}, and the first process of its pod, which ends the attempt after {_seconds(self.deadline)} without one, has not: {_WHY_NOT}"
         then = (
             "the job fails: no attempt is left (runPolicy.backoffLimit)"
             if self.last
@@ -91,6 +97,8 @@ def silence(
     if finished is not None:
         return Silence(finished.replace(microsecond=0), _WATCHDOG, ended_by_us=True, finished=True)
     if progress.last_progress_time is not None and progress.deadline_seconds:
+        if pod.report is None and observed.hearing is not None and not _is_said(before):
+            return None  # Steps that were done before this process listened are not known yet.
         deadline = timedelta(seconds=progress.deadline_seconds)
         return _watched(spec, deadline, progress.last_progress_time, observed, attempts)
     asked, heard = spec.run_policy.progress_deadline_seconds, progress.last_report_time
@@ -112,19 +120,21 @@ def gives_up(spec: FineTuneJobSpec, attempts: Sequence[Attempt]) -> bool:
 
 
 def finished_at(pod: PodState, before: FineTuneJobStatus) -> datetime | None:
-    """When its trainer said that it has nothing more to do, and at most waits for those of other pods to end; None if it has not.
+    """When its trainer first said that it has nothing more to do, and at most waits for those of other pods to end; None if it has not.
 
-    After a start of the operator the status has to do: no other report comes.
+    After a start of the operator the status has to do: perhaps no other report comes. Where others come, they say it again.
     """
-    if pod.report is not None:
-        report = pod.report.body.report
-        return pod.report.time if report is not None and report.stage == "Finished" else None
-    last = before.attempts[-1].pod if before.attempts else None
-    if before.phase != "Running" or before.progress is None or last != pod.name:
+    report = pod.report.body.report if pod.report is not None else None
+    if pod.report is not None and (report is None or report.stage != "Finished"):
         return None
-    ready = next((each.reason for each in before.conditions if each.type == "Ready"), None)
-    is_said = ready == Reason.FINISHED or _FINISHED_SINCE in (before.message or "")
-    return before.progress.last_report_time if is_said else None
+    is_same = bool(before.attempts) and before.attempts[-1].pod == pod.name
+    known = finish_of(before.progress) if is_same else None
+    return known or (pod.report.time if pod.report is not None else None)
+
+
+def finish_of(progress: Progress | None) -> datetime | None:
+    """When the trainer first said that it had finished, as a status has it; None if it had not."""
+    return progress.last_progress_time if progress is not None and not progress.deadline_seconds else None
 
 
 def _watched(
@@ -139,6 +149,15 @@ def _watched(
     if report is not None and report.time - max(since, report.unbroken_since or report.time) >= deadline + _WATCHDOG:
         return Silence(since, deadline, ended_by_us=True, last=gives_up(spec, attempts))
     return Silence(since, deadline, last=is_last(observed.pods, spec))
+
+
+def _is_said(before: FineTuneJobStatus) -> bool:
+    """Whether the status says that it does not move."""
+    return any(each.type == "Ready" and each.reason == Reason.NOT_MOVING for each in before.conditions)
+
+
+def _seconds(span: timedelta) -> str:
+    return f"{span.total_seconds():.0f} s"
 
 
 def _is_stock(progress: Progress, pod: PodState) -> bool:

@@ -166,7 +166,7 @@ async def test_a_job_whose_trainer_had_finished_succeeds_and_the_pod_that_did_no
     world: World,
 ) -> None:
     ready = {"type": "Ready", "status": "False", "reason": "Finished", "lastTransitionTime": stamp(100)}
-    progress = {"step": 9, "lastReportTime": stamp(100)}
+    progress = {"step": 9, "lastReportTime": stamp(100), "lastProgressTime": stamp(100)}
     before = {"phase": "Running", "conditions": [ready], "progress": progress}
     world.api.put(FINETUNEJOBS, finetunejob({**before, "attempts": [{"number": 1, "pod": "yelp-1"}]}))
     async with running_job(world):

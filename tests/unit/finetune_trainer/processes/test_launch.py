@@ -162,7 +162,7 @@ def test_machines_that_do_not_know_where_to_meet_are_a_mistake_in_the_configurat
     )  # fmt: skip
 
     with pytest.raises(TrainerError) as caught:
-        launch(config, [], StopSignal(before_exit=lambda: None))
+        launch(config, [], StopSignal(before_exit=lambda: None), lambda doing, seconds: None)
 
     assert caught.value.exit_code == ExitCode.BAD_CONFIGURATION
     assert "2 machines must know where they meet" in caught.value.message

@@ -117,6 +117,40 @@ def test_each_move_is_in_the_file_for_the_watchdog(folder: Path, clock: Clock) -
     assert after == Beat(before.pid, 1, 8, "evaluating 9 rows", 5, None, 5)
 
 
+@pytest.mark.parametrize(("asked", "usual"), [(None, 120.0), (30, 30.0), (31_536_000, 120.0)])
+def test_a_launcher_says_how_long_it_may_take_beyond_what_it_waits_for(
+    folder: Path, clock: Clock, asked: float | None, usual: float
+) -> None:
+    heartbeat = Heartbeat(folder, asked=asked, clock=clock)
+    told = []
+    for doing, takes in (("loading libraries", None), ("waiting for the other pods", 60.0), ("ending", 0.0)):
+        heartbeat.launches(doing, takes)
+        told += [(beat.doing, beat.seconds, beat.launches) for beat in read_beats(folder)]
+
+    assert told == [
+        ("loading libraries", None, True),
+        ("waiting for the other pods", usual + 60, True),
+        ("ending", usual, True),
+    ]
+
+
+@pytest.mark.parametrize(("stage", "finished"), [("Training", False), ("Finished", True)])
+def test_a_run_that_is_over_has_no_steps_to_wait_for(folder: Path, clock: Clock, stage: Stage, finished: bool) -> None:
+    heartbeat = Heartbeat(folder, asked=30, clock=clock)
+    heartbeat.stage("Training", None)
+    steps(heartbeat, clock, 5, 1)
+    heartbeat.stage(stage, None)
+    heartbeat.ends(None)
+    (deleting,) = read_beats(folder)
+    heartbeat.ends(120.0)
+    (ending,) = read_beats(folder)
+
+    assert [(each.seconds, each.doing, each.ends, each.finished) for each in (deleting, ending)] == [
+        (None, "ending", True, finished),
+        (120.0, "ending", True, finished),
+    ]
+
+
 def test_nothing_is_written_where_nobody_watches() -> None:
     heartbeat = Heartbeat()
     heartbeat.stage("Training", None)

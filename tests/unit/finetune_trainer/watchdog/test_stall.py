@@ -1,10 +1,12 @@
 """Whether a run moves, and who is the cause if not."""
 
+from dataclasses import replace
+
 import pytest
 
 from finetune_trainer.base.heartbeat import Beat
 from finetune_trainer.watchdog.stacks import Stacks
-from finetune_trainer.watchdog.stall import IDLE_SECONDS, Watched, explain, silent_share, suspects
+from finetune_trainer.watchdog.stall import IDLE_SECONDS, Watched, explain, is_stuck, silent_share, suspects
 
 WAITING = Stacks(
     'Current thread 0x1 (most recent call first):\n  File "/app/finetune_trainer/processes/group.py", line 9 in any\n',
@@ -72,6 +74,42 @@ def test_no_work_of_others_excuses_a_launcher_that_is_stopped(
 
 
 @pytest.mark.parametrize(
+    ("processes", "silence", "share"),
+    [
+        ([training(0, 0), training(1, 0)], 90, 0.75),
+        ([loading(0, 0, 0)], 60, 0.5),
+        ([training(0, 90)], 0, 0.75),
+    ],
+)
+def test_nor_one_that_hangs(processes: list[Watched], silence: float, share: float) -> None:
+    watching = replace(LAUNCHER, seconds=120.0)
+
+    assert silent_share(processes, Watched(watching, silence, 0)) == share
+    assert is_stuck(Watched(watching, silence, 0)) is (silence >= 60)
+
+
+def test_nor_is_one_excused_that_is_stopped_while_it_waits_for_other_machines() -> None:
+    waiting = replace(LAUNCHER, seconds=420.0)
+
+    assert silent_share([Watched(waiting, 60, 0, stopped=60)]) == 0.5
+    assert silent_share([Watched(waiting, 60, 0)]) == 60 / 420
+
+
+def test_what_a_launcher_loads_before_has_no_limit() -> None:
+    assert silent_share([training(0, 0)], Watched(LAUNCHER, 10 * IDLE_SECONDS, 0)) == 0
+    assert not is_stuck(Watched(LAUNCHER, 10 * IDLE_SECONDS, 0))
+
+
+def test_a_launcher_that_hangs_is_the_cause_unless_it_waits_for_another_machine() -> None:
+    launcher = Watched(replace(LAUNCHER, seconds=120.0), 130, 0)
+    asking = Stacks(WAITING.text.replace("group.py", "rendezvous.py"), None)
+    moving = [training(0, 0)]
+
+    assert suspects(moving, {99: READING, 100: READING}, launcher) == [launcher]
+    assert suspects(moving, {99: asking, 100: READING}, launcher) == []
+
+
+@pytest.mark.parametrize(
     ("stacks", "steps", "ranks"),
     [
         ([READING], [17], [0]),
@@ -110,6 +148,10 @@ def test_the_explanation_names_time_step_process_and_place() -> None:
     alone = [loading(0, 1900, 1860)]
     assert explain(alone, alone, {100: STOPPED}) == (
         "the run has done nothing for 32 min (loading the model): the process is stopped (by SIGSTOP, or by a debugger)"
+    )
+    assert explain(both, [], {100: WAITING, 101: WAITING}, alone=True) == (
+        "the run has made no step for 130 s after step 17: its processes wait for each other, process 0 at processes/group.py:9 "
+        "in any, process 1 at processes/group.py:9 in any"
     )
     assert explain(both, [], {100: WAITING, 101: WAITING}) == (
         "the run has made no step for 130 s after step 17: the processes of this machine wait for those of another one"

@@ -1,5 +1,6 @@
 """The watchdog, over runs of tiny processes."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -61,6 +62,19 @@ def test_a_run_that_makes_no_step_ends_with_the_place_where_it_is(tmp_path: Path
 
 
 @pytest.mark.slow
+def test_of_the_processes_that_one_has_forked_it_is_said_where_they_are(tmp_path: Path) -> None:
+    code, final, log = Watched(tmp_path, "wait_for_a_loader").end()
+
+    assert code == ExitCode.STALLED
+    assert final is not None
+    assert final.failure is not None
+    child = r"; its child process \d+ is stopped \(by SIGSTOP, or by a debugger\)$"
+    assert re.search(child, final.failure.message)
+    assert re.search(r"\n  its child process \d+ is at watchdog/tiny_run.py:\d+ in sleep", final.failure.log_tail or "")
+    assert log.count("in wait_for_a_loader") >= 2
+
+
+@pytest.mark.slow
 def test_of_two_processes_the_one_for_which_the_other_waits_is_named(tmp_path: Path) -> None:
     run = Watched(tmp_path, "wait_for_the_others", "stop")
     code, final, log = run.end()
@@ -109,9 +123,63 @@ def test_a_launcher_that_is_stopped_is_found_whatever_its_processes_do(
 
 @pytest.mark.slow
 def test_a_launcher_waits_for_its_processes_as_long_as_they_work(tmp_path: Path) -> None:
-    code, final, log = Watched(tmp_path, "launch", "save", "save").end()
+    code, final, log = Watched(tmp_path, "launch", "save_for_long", "save", **{ENV_PROGRESS_DEADLINE: "5"}).end()
 
     assert (code, final, log) == (0, None, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("endings", "message"),
+    [
+        (
+            ["launch_and_hang", "train_on", "save_for_long"],
+            r"the launcher of the training processes has done nothing for \d+ s \(watching over its processes\), after step \d+: "
+            r"it is at watchdog/tiny_run.py:\d+ in deadlock",
+        ),
+        (
+            ["launch_and_hang_at_the_end", "end"],
+            r"the run has done nothing for \d+ s \(ending\): the launcher is at watchdog/",
+        ),
+    ],
+    ids=["while its processes train", "once they have ended"],
+)
+def test_a_launcher_that_hangs_in_its_own_code_is_found_with_the_place_where_it_is(
+    tmp_path: Path, endings: list[str], message: str
+) -> None:
+    code, final, log = Watched(tmp_path, *endings).end()
+
+    assert (code, final is not None and final.exit_code) == (ExitCode.STALLED, ExitCode.STALLED)
+    assert final is not None
+    assert final.failure is not None
+    assert re.match(message, final.failure.message)
+    assert (final.failure.log_tail or "").startswith("the launcher (step ")
+    assert "in deadlock" in (final.failure.log_tail or "")
+    assert final.failure.message in log
+    assert "Current thread" in log
+    assert final.resumed_from_step == 10
+    assert not [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in (each.info["cmdline"] or [])]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("endings", "expected"),
+    [
+        (["finish_and_hang"], ExitCode.SUCCESS),
+        (["launch", "finish_and_hang", "finish"], ExitCode.SUCCESS),
+        (["launch_and_hang_at_the_end", "finish", "finish"], ExitCode.SUCCESS),
+        (["fail_and_hang"], ExitCode.DATA),
+        (["launch_and_hang_at_the_end", "finish", "end"], ExitCode.STALLED),
+    ],
+)
+def test_a_run_that_is_over_and_hangs_ends_as_it_was_over(
+    tmp_path: Path, endings: list[str], expected: ExitCode
+) -> None:
+    code, final, log = Watched(tmp_path, *endings).end()
+
+    assert (code, final is not None and final.exit_code) == (expected, expected)
+    assert "in deadlock" in log
+    assert ("the run was over" in log) is (expected != ExitCode.STALLED)
 
 
 @pytest.mark.thorough

@@ -1,17 +1,20 @@
 """A run of tiny processes that stops to move, for the tests of the watchdog: `python tiny_run.py ENDING [ENDING of process 1]`.
 
-`python tiny_run.py launch ENDING ...` has these processes started by one that waits for their end, as `processes.launch` does, and
-`stop_and_launch` by one that is stopped before, and `stop_and_begin` by one that is stopped before it has said anything.
+`python tiny_run.py launch ENDING ...` has these processes started by one that waits for their end, as `processes.launch` does,
+`stop_and_launch` by one that is stopped before, `stop_and_begin` by one that is stopped before it has said anything, `launch_and_hang` by
+one that hangs as soon as it has, and `launch_and_hang_at_the_end` by one that does once they have ended.
 """
 
 import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from typing import Any
 
-from finetune_trainer.processes.child import ENV_FINAL_REPORTS
+from finetune_api.report import ExitCode, FinalReport
+from finetune_trainer.processes.child import ENV_FINAL_REPORTS, write_final_report
 from finetune_trainer.progress.heartbeat import Heartbeat
 from finetune_trainer.watchdog.watchdog import run_watched
 
@@ -29,6 +32,10 @@ def stop() -> None:
 
 def stop_the_launcher_and_train_on() -> None:
     os.kill(os.getppid(), signal.SIGSTOP)
+    train_on()
+
+
+def train_on() -> None:
     for step in range(18, 2000):
         time.sleep(0.05)
         HEARTBEAT.step(step)
@@ -70,6 +77,48 @@ def save() -> None:
     time.sleep(3)
 
 
+def save_for_long() -> None:
+    HEARTBEAT.stage("Saving", "saving a checkpoint")
+    time.sleep(12)
+
+
+def end() -> None:
+    pass
+
+
+def finish() -> None:
+    HEARTBEAT.stage("Finished", None)
+    HEARTBEAT.ends(1.0)
+
+
+def finish_and_hang() -> None:
+    finish()
+    deadlock()
+
+
+def fail_and_hang() -> None:
+    write_final_report(FinalReport(exit_code=ExitCode.DATA))
+    HEARTBEAT.ends(1.0)
+    deadlock()
+
+
+def deadlock() -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def wait_for_a_loader() -> None:
+    """Of two: one is stopped."""
+    loaders = [os.fork()]
+    if loaders[0] == 0:
+        sleep()
+    loaders.append(os.fork())
+    if loaders[1] == 0:
+        stop()
+    sleep()
+
+
 def leave() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
     HEARTBEAT.stage("Saving", "saving a checkpoint")
@@ -96,23 +145,36 @@ def launch(endings: list[str]) -> int:
     if endings[0] == "stop_and_begin":
         stop()
     heartbeat = Heartbeat.from_environment()
-    heartbeat.launches()
+    heartbeat.launches("watching over its processes")
     if endings[0] == "stop_and_launch":
         stop()
     os.environ[ENV_FINAL_REPORTS] = "/nowhere"
-    children = []
+    children = set()
     for rank, ending in enumerate(endings[1:]):
         child = os.fork()
         if child == 0:
             os.environ["RANK"] = str(rank)
             return train(ending)
-        children.append(child)
+        children.add(child)
     signal.signal(signal.SIGTERM, lambda number, frame: [os.kill(child, number) for child in children])
-    return max([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
+    if endings[0] == "launch_and_hang":
+        deadlock()
+    codes = []
+    while children:
+        heartbeat.launches("watching over its processes")
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid:
+            children.remove(pid)
+            codes.append(os.waitstatus_to_exitcode(status))
+        time.sleep(0.05)
+    heartbeat.launches("ending")
+    if endings[0] == "launch_and_hang_at_the_end":
+        deadlock()
+    return max(codes)
 
 
 def main(endings: list[str]) -> int:
-    if endings[0] in ("launch", "stop_and_begin", "stop_and_launch"):
+    if endings[0].startswith("launch") or endings[0] in ("stop_and_begin", "stop_and_launch"):
         return launch(endings)
     for rank, ending in enumerate(endings[1:], start=1):
         if os.fork() == 0:

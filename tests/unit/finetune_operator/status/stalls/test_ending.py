@@ -7,6 +7,7 @@ import pytest
 from tests.unit.finetune_operator.samples import (
     at,
     job,
+    member,
     merged,
     observation,
     parsed,
@@ -95,6 +96,7 @@ def test_the_job_fails_when_more_attempts_stood_still_than_may() -> None:
     assert failed["failure"]["message"] == f"gave up after 2 attempts that stood still; the last one: {SINCE}"
     assert "raise runPolicy.progressDeadlineSeconds" in failed["failure"]["hint"]
     assert failed["attempts"][1]["reason"] == "ProgressStalled"
+    assert failed["attempts"][1]["endTime"] == failed["completionTime"] == stamp(151)
 
 
 @pytest.mark.parametrize(
@@ -165,13 +167,17 @@ def test_half_way_it_is_said_whether_another_attempt_follows_by_what_is_counted_
     assert last["message"].endswith("the job fails: no attempt is left (runPolicy.backoffLimit)")
 
 
-def of_ours(stage: str, came: int, before: Any, now: int, retries: int = 1, unbroken: int = 0) -> dict[str, Any]:
+def of_ours(
+    stage: str, came: int, before: Any, now: int, retries: int = 1, unbroken: int = 0, nodes: int = 1
+) -> dict[str, Any]:
     """The status of a job whose trainer is ours, at the same step as before, of which reports came from `unbroken` on without a pause."""
     progress = {**REPORT["progress"], "deadlineSeconds": 120}
-    report = received({"report": {**REPORT, "stage": stage, "progress": progress}}, seconds=came)
+    pods = [member(index, state=running()) for index in range(nodes)] if nodes > 1 else [pod(state=running())]
+    report = received({"report": {**REPORT, "stage": stage, "progress": progress}}, seconds=came, sender=pods[0])
     report = replace(report, unbroken_since=at(unbroken))
-    observed = observation(job(), pod(state=running()), report=report, hearing=Hearing(at(0)))
-    return compute(parsed(before, runPolicy={"backoffLimit": retries}), observed, now)
+    observed = observation(job(), *pods, report=report, hearing=Hearing(at(0)))
+    resources = {"resources": {"nodes": nodes}} if nodes > 1 else {}
+    return compute(parsed(before, runPolicy={"backoffLimit": retries}, **resources), observed, now)
 
 
 def restarted(before: dict[str, Any], now: int, since: int) -> dict[str, Any]:
@@ -230,6 +236,7 @@ def test_a_job_whose_trainer_has_finished_succeeds_though_its_pod_does_not_end(r
         "finished after 140 steps, loss 1.20, accuracy 0.58; its pod had not ended 45 min later, and is deleted"
     )
     assert (ended["attempts"][0]["reason"], "failure" in ended) == ("Completed", False)
+    assert ended["attempts"][0]["endTime"] == ended["completionTime"] == stamp(2750)
 
 
 @pytest.mark.parametrize("seen", [60, 1400], ids=["just now", "half way"])
@@ -242,12 +249,50 @@ def test_that_a_trainer_has_finished_is_still_known_after_a_start_of_the_operato
     assert [reason(each)[1] for each in (late, ended)] == ["NotMoving", "Succeeded"]
 
 
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_trainer_that_has_finished_and_still_reports_is_ended_as_one_that_is_silent(nodes: int) -> None:
+    finished = of_ours("Finished", 50, of_ours("Training", 40, None, 45, nodes=nodes), 60, nodes=nodes)
+    again = of_ours("Finished", 1000, finished, 1010, nodes=nodes)
+    still = of_ours("Finished", 2740, again, 2745, nodes=nodes)
+    ended = of_ours("Finished", 2745, still, 2750, nodes=nodes)
+
+    assert [reason(each)[1] for each in (finished, again, still, ended)] == [
+        "Finished", "Finished", "NotMoving", "Succeeded",
+    ]  # fmt: skip
+    assert f"has not ended since {stamp(50)}; if it has not by {stamp(2750)} the job has succeeded" in still["message"]
+    assert ended["message"].endswith("; its pod had not ended 45 min later, and is deleted")
+
+
+def test_nor_does_a_start_of_the_operator_put_that_off() -> None:
+    finished = of_ours("Finished", 50, of_ours("Training", 40, None, 45), 60)
+
+    silent = restarted(finished, 2000, since=1990)
+    ended = of_ours("Finished", 2745, silent, 2750, unbroken=2745)
+
+    assert [reason(each)[1] for each in (silent, ended)] == ["NotMoving", "Succeeded"]
+
+
+def test_a_run_that_was_finished_before_and_makes_no_step_is_ended_as_well() -> None:
+    body = {"report": {"sequence": 1, "stage": "Finished"}}
+    before = None
+    for second in (50, 100, 2745):
+        report = received(body, seconds=second)
+        before = compute(parsed(before), observation(job(), pod(state=running()), report=report), second + 5)
+
+    assert before is not None
+    assert reason(before) == ("Succeeded", "Succeeded")
+
+
 def test_that_one_had_finished_is_not_said_of_the_next_pod() -> None:
     before = of_ours("Finished", 50, None, 60)
-    second = pod(2, state=running(70))
-    observed = observation(job(), pod(state=terminated(137, until=65)), second, hearing=Hearing(at(0)))
+    first, second = pod(state=terminated(137, until=65)), pod(2, state=running(70))
+    report = received({"report": {**REPORT, "stage": "Finished"}}, 2, seconds=4995)
 
-    assert reason(compute(parsed(before), observed, 5000)) == ("Preparing", "ReportsMissing")
+    silent = compute(parsed(before), observation(job(), first, second, hearing=Hearing(at(0))), 5000)
+    finished = compute(parsed(before), observation(job(), first, second, report=report), 5000)
+
+    assert [reason(each) for each in (silent, finished)] == [("Preparing", "ReportsMissing"), ("Running", "Finished")]
+    assert finished["progress"]["lastProgressTime"] == stamp(4995)
 
 
 def test_a_job_that_is_ended_here_says_so_also_where_its_pod_is_about_to_go() -> None:

@@ -18,8 +18,10 @@ from tests.unit.finetune_operator.samples import (
 from tests.unit.finetune_operator.status.statuses import REPORT, compute
 
 from finetune_operator.job.finetunejob import parse_finetunejob
+from finetune_operator.job.observation import Hearing
 from finetune_operator.status.announcements.job_event import job_event
 from finetune_operator.status.change import compare
+from finetune_operator.status.compute import compute as computed
 
 STILL = (
     f"no step since {stamp(50)}; if none is done by {stamp(170)} the attempt ends, and a new one goes on from the newest "
@@ -49,6 +51,47 @@ def test_a_training_without_a_step_for_half_of_its_deadline_says_so_until_the_ne
     assert still["message"].endswith("; " + STILL)
     assert still["conditions"][0]["message"] == still["message"] == later["message"]
     assert (still["progress"]["lastProgressTime"], again["progress"]["lastProgressTime"]) == (stamp(50), stamp(151))
+
+
+def test_no_end_is_named_that_lies_in_the_past(  # as after a freeze of the pod, which its first process does not count
+) -> None:
+    moving = seen(report(), None, 60, came=50)
+    still = seen(report(), moving, 169, came=160)
+    frozen = seen(report(), still, 170, came=160)
+    later = seen(report(), frozen, 900, came=890)
+    again = seen(report(141), later, 901, came=901)
+
+    assert still["message"].endswith("; " + STILL)
+    assert frozen["message"].endswith(
+        f"; no step since {stamp(50)}, and the first process of its pod, which ends the attempt after 120 s without one, has not: it does not "
+        "count the time in which the pod was frozen as a whole, and does nothing where it is stopped itself. The operator ends the "
+        "attempt once reports have said so for 45 min more without a pause"
+    )
+    assert frozen["conditions"][0]["message"] == frozen["message"] == later["message"]
+    assert [each["conditions"][0]["reason"] for each in (frozen, later, again)] == [
+        "NotMoving",
+        "NotMoving",
+        "Training",
+    ]
+
+
+def test_that_is_looked_at_when_the_named_end_is_over() -> None:
+    observed = observation(job(), pod(state=running()), report=received(report(), 1, 50))
+    still = seen(report(), seen(report(), None, 60, came=50), 115, came=100)
+
+    assert computed(parsed(still), observed, at(120)).again == 50
+
+
+def test_what_happened_while_the_operator_was_away_is_not_taken_for_silence() -> None:
+    """Steps were done that nobody has told it of yet."""
+    moving = seen(report(), None, 60, came=50)
+    still = seen(report(), moving, 115, came=100)
+
+    def restarted(before: dict[str, Any]) -> str:
+        observed = observation(job(), pod(state=running()), hearing=Hearing(at(1000)))
+        return str(compute(parsed(before), observed, 1010)["conditions"][0]["reason"])
+
+    assert (restarted(moving), restarted(still)) == ("Training", "NotMoving")
 
 
 def test_of_the_last_attempt_it_is_said_that_none_follows() -> None:
