@@ -76,7 +76,8 @@ class WorkQueue(Generic[K]):
         self._changed = asyncio.Event()
         self._running: dict[K, bool] = {}
         """Whether each is one that could wait."""
-        self._busy: Counter[str] = Counter()
+        self._busy: Counter[tuple[str, bool]] = Counter()
+        """Workers that each lane has, with what could wait and with what could not."""
         self._most_of_a_lane = 1
         self._most_later = 1
         self._again: dict[K, bool] = {}
@@ -165,13 +166,14 @@ class WorkQueue(Generic[K]):
     async def _worker(self) -> None:
         while True:
             lane, key = await self._next()
-            self._busy[lane] += 1
+            share = lane, self._running[key]
+            self._busy[share] += 1
             try:
                 await self._run(key)
             finally:
-                self._busy[lane] -= 1
-                if not self._busy[lane]:
-                    del self._busy[lane]
+                self._busy[share] -= 1
+                if not self._busy[share]:
+                    del self._busy[share]
                 del self._running[key]
                 self._changed.set()
                 self._let_rest(key)
@@ -207,11 +209,14 @@ class WorkQueue(Generic[K]):
         if later and sum(self._running.values()) >= self._most_later:
             return None
         lanes = self._later if later else self._changes
-        return lanes.pop(lambda lane: self._busy[lane] < self._room(lane, later=later))
+        return lanes.pop(lambda lane: self._has_room(lane, later=later))
 
-    def _room(self, lane: str, *, later: bool) -> int:
+    def _has_room(self, lane: str, *, later: bool) -> bool:
         room = min(_NARROW, self._most_of_a_lane) if self._is_narrow(lane) else self._most_of_a_lane
-        return max(1, room - max(1, room // 3)) if later else room
+        if self._busy[lane, True] + self._busy[lane, False] >= room:
+            return False
+        # Of what can wait alone: where changes hold all of a lane's workers, one that gets free must do for it as well.
+        return not later or self._busy[lane, True] < max(1, room - max(1, room // 3))
 
     async def _run(self, key: K) -> None:
         # What it was to be looked at again for is looked at now, and it is said anew when to look next.

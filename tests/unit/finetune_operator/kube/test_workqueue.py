@@ -362,6 +362,29 @@ async def test_what_can_wait_and_hangs_leaves_workers_of_its_own_lane_to_what_ca
     assert held == [*(f"numbers-{number}" for number in range(4)), "new"]
 
 
+@pytest.mark.parametrize("is_narrow", [False, True])
+def test_what_can_wait_comes_where_changes_of_its_own_lane_never_end(is_narrow: bool) -> None:
+    begun: list[str] = []
+
+    async def handle(key: str) -> None:
+        begun.append(key)
+        queue.add(f"change-{len(begun)}")
+        await asyncio.sleep(1 + len(begun) / 1000)  # no two of them end at once
+
+    queue = WorkQueue(handle, delay_of=no_delay, is_narrow=lambda _: is_narrow)
+
+    async def program() -> None:
+        for number in range(20):
+            queue.add(f"new-{number}")
+        queue.add("deadline", later=True)
+        async with at_work(queue, workers=12):
+            await asyncio.sleep(60)
+
+    run_in_virtual_time(program())
+
+    assert "deadline" in begun[:30]
+
+
 async def test_a_key_that_can_wait_moves_up_when_it_cannot_any_more() -> None:
     handled: list[str] = []
 
