@@ -250,7 +250,7 @@ class Reason(StrEnum):
     PREFLIGHT_PASSED = "PreflightPassed", "Settings, model and data were checked; the Job is being created."
     PREPARING = "Preparing", "Model and data are being loaded."
     QUEUED = "Queued", "The job waits for quota."
-    RESUMING = "Resuming", "A new attempt goes on from the newest checkpoint, and is not counted."
+    RESUMING = "Resuming", "A new attempt goes on from the newest checkpoint, if there is one, and is not counted."
     RETRYING = "Retrying", "A new attempt follows one that failed, and is counted."
     RUNNING = "Running", "The job trains."
     SAVING = "Saving", "A checkpoint is being saved."

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from finetune_api.reasons import Reason
 from finetune_api.report import NOT_RETRIED, ExitCode, TrainerState
@@ -19,6 +20,8 @@ from finetune_operator.status.phase.preflight import decide_preflight
 from finetune_operator.status.stalls.ending import end_stalled, still_ending, was_stalled
 from finetune_operator.status.verdict import Verdict
 from finetune_operator.status.waiting.deadline import pre_running_deadline, pre_running_due
+
+_FROM_NOTHING: Final = "comes, and no checkpoint is known that it could go on from"
 
 
 def decide(
@@ -125,13 +128,17 @@ def _between_attempts(facts: Facts, pod: PodState, ended: Terminated) -> Verdict
     final = ended.exit_code in NOT_RETRIED or is_last(facts.observed.pods, facts.spec, ended=True)
     if ended.counted and final:
         return Verdict(_phase_before(facts), Reason.FAILING, what)
-    reason, then = Reason.RESUMING, "a new attempt goes on from the last checkpoint"
+    reason, saved = Reason.RESUMING, bool(facts.known.checkpoints)
+    then = f"a new attempt {'goes on from the last checkpoint' if saved else _FROM_NOTHING}"
     if ended.exit_code == ExitCode.STOPPED:
-        what, then = "the pod was stopped and had saved a checkpoint", "a new one goes on from there"
+        # A trainer that is stopped as it begins has nothing to save, and a shell that is stopped ends by the same code.
+        what, then = "the pod was stopped", f"a new one {'goes on from there' if saved else _FROM_NOTHING}"
         if was_stalled(facts.before.attempts, facts.observed):
             reason, what, then = Reason.RETRYING, "the attempt stood still and was ended", "a new one comes"
         elif ended.disrupted:
-            what = f"{describe_disruption(ended.disrupted, pod.node)}; a checkpoint was saved"
+            what = f"{describe_disruption(ended.disrupted, pod.node)}{'; a checkpoint was saved' if saved else ''}"
+        elif saved:
+            what = "the pod was stopped and had saved a checkpoint"
     elif ended.counted:
         reason, what, then = Reason.RETRYING, f"the attempt failed: {what}", "a new one comes"
     if facts.waits.explained:

@@ -150,12 +150,12 @@ def test_pods_that_end_because_of_others_are_no_failure() -> None:
     assert lost == (
         "Pending",
         "Resuming",
-        "another process of the run was lost; a new attempt goes on from the last checkpoint",
+        "another process of the run was lost; a new attempt comes, and no checkpoint is known that it could go on from",
     )
     assert stopped == (
         "Pending",
         "Resuming",
-        "the pod was stopped and had saved a checkpoint; a new one goes on from there",
+        "the pod was stopped; a new one comes, and no checkpoint is known that it could go on from",
     )
 
 

@@ -38,6 +38,18 @@ def test_a_stopped_attempt_is_no_failure() -> None:
     assert line(status) == (
         "Pending",
         "Resuming",
+        "the pod was stopped; a new one comes, and no checkpoint is known that it could go on from",
+    )
+
+
+def test_a_stopped_attempt_that_had_saved_says_so() -> None:
+    word = json.dumps(FINAL | {"exitCode": 143, "model": None})
+
+    status = compute(parsed(), observation(job(), pod(state=terminated(143, message=word))), 95)
+
+    assert line(status) == (
+        "Pending",
+        "Resuming",
         "the pod was stopped and had saved a checkpoint; a new one goes on from there",
     )
 

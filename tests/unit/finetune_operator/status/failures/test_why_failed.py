@@ -129,7 +129,7 @@ def test_a_preempted_pod_is_not_blamed_on_the_trainer_whatever_it_ended_with(cod
     assert (status["phase"], status["attempts"][0]["reason"]) == ("Pending", "PreemptionByScheduler")
     assert status["message"] == (
         "the scheduler preempts the pod on node n1 for one of higher priority; "
-        "a new attempt goes on from the last checkpoint"
+        "a new attempt comes, and no checkpoint is known that it could go on from"
     )
 
 
