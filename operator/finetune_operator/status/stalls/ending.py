@@ -26,7 +26,7 @@ _HINT_OF_WATCHDOG: Final = (
     "the first process of its pod, which ends a run that hangs, did not: find out on the pod's node what stops it; then run "
     "the job again"
 )
-_THEN: Final = "the attempt is ended, and a new one goes on from the newest checkpoint"
+_THEN: Final = "the attempt is ended, and a new one goes on from the newest checkpoint, if there is one"
 
 
 def was_stalled(attempts: Sequence[Attempt], observed: Observation) -> bool:

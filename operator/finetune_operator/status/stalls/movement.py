@@ -74,7 +74,7 @@ class Silence:
         then = (
             "the job fails: no attempt is left (runPolicy.backoffLimit)"
             if self.last
-            else "the attempt ends, and a new one goes on from the newest checkpoint"
+            else "the attempt ends, and a new one goes on from the newest checkpoint, if there is one"
         )
         return f"{self.what}; if none is done by {format_time(self.ends_at)} {then}"
 

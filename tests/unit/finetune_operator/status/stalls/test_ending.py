@@ -24,7 +24,7 @@ from finetune_operator.job.observation import Cause, Hearing
 
 STOCK = {"trainerStatus": {"progressPercentage": 42}}
 SINCE = f"no step since {stamp(50)}, for 100 s (runPolicy.progressDeadlineSeconds)"
-GOES_ON = f"{SINCE}; the attempt is ended, and a new one goes on from the newest checkpoint"
+GOES_ON = f"{SINCE}; the attempt is ended, and a new one goes on from the newest checkpoint, if there is one"
 QUEUED = merged(job(), {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": "team-a"}}})
 LOST = {"type": "Ready", "status": "False", "lastTransitionTime": stamp(60)}
 
@@ -163,7 +163,9 @@ def test_half_way_it_is_said_whether_another_attempt_follows_by_what_is_counted_
     last = status_at(100, status_at(51, stalled, second), second)
 
     # Kubernetes has counted the first of these, and would none of the other.
-    assert after_a_failure["message"].endswith("the attempt ends, and a new one goes on from the newest checkpoint")
+    assert after_a_failure["message"].endswith(
+        "the attempt ends, and a new one goes on from the newest checkpoint, if there is one"
+    )
     assert last["message"].endswith("the job fails: no attempt is left (runPolicy.backoffLimit)")
 
 

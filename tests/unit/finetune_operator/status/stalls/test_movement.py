@@ -25,7 +25,7 @@ from finetune_operator.status.compute import compute as computed
 
 STILL = (
     f"no step since {stamp(50)}; if none is done by {stamp(170)} the attempt ends, and a new one goes on from the newest "
-    "checkpoint"
+    "checkpoint, if there is one"
 )
 
 
@@ -108,8 +108,10 @@ def test_of_the_last_attempt_it_is_said_that_none_follows() -> None:
         told(), told(pod(1, state=terminated(1))), told(pod(1, state=terminated(143)))
     )  # fmt: skip
 
-    assert first.endswith("the attempt ends, and a new one goes on from the newest checkpoint")
-    assert after_a_disruption.endswith("the attempt ends, and a new one goes on from the newest checkpoint")
+    assert first.endswith("the attempt ends, and a new one goes on from the newest checkpoint, if there is one")
+    assert after_a_disruption.endswith(
+        "the attempt ends, and a new one goes on from the newest checkpoint, if there is one"
+    )
     assert last.endswith(f"if none is done by {stamp(170)} the job fails: no attempt is left (runPolicy.backoffLimit)")
 
 
