@@ -39,7 +39,7 @@ class Beat:
     launches: bool = False
     """Whether it starts the others and waits for their end."""
     ends: bool = False
-    """Whether the run is over in it, however it went."""
+    """Whether the run is over in it, however it went; of one that starts others, whether it is over in those."""
     finished: bool = False
     """Whether it has done all that the run asks of it."""
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, Protocol
 
 import psutil
 from torch.distributed import DistError
 from torch.distributed.elastic.agent.server.api import RunResult, WorkerGroup, WorkerSpec
 from torch.distributed.elastic.agent.server.local_elastic_agent import LocalElasticAgent
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, PContext, SignalException
 from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from finetune_api.reasons import Reason
@@ -38,8 +38,6 @@ logger = logging.getLogger(__name__)
 
 _JOIN_TIMEOUT_SECONDS = 900.0
 """To wait for the pods of the other machines."""
-Waits: TypeAlias = Callable[[str, float], None]
-"""Takes what this process does now, for people, and for how many seconds that may go on without another call."""
 _CONNECTION_SECONDS = 60.0
 """One try to reach the first machine takes no longer."""
 _LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
@@ -47,11 +45,18 @@ _POLL_SECONDS = 0.2
 """Between two looks at the processes."""
 
 
-class _Agent(LocalElasticAgent):
+class Waits(Protocol):
+    """Takes what this process does now, for people, and for how many seconds that may go on without another call."""
+
+    def __call__(self, doing: str, takes: float, *, is_over: bool = False) -> None:
+        """`is_over` is whether the processes that it started are to end, and need not move any more."""
+
+
+class Agent(LocalElasticAgent):
     """torch's agent, which says of all that it waits for how long that may take: its own time-outs may fail to come, and it may hang."""
 
     def __init__(self, spec: WorkerSpec, logs: DefaultLogsSpecs, waits: Waits) -> None:
-        super().__init__(spec, logs, shutdown_timeout=SAVE_SECONDS)
+        super().__init__(spec, logs)
         self._waits = waits
 
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
@@ -66,16 +71,23 @@ class _Agent(LocalElasticAgent):
         self._waits("waiting for the processes of other pods", self._exit_barrier_timeout)
         super()._exit_barrier()  # type: ignore[no-untyped-call]
 
-    def _stop_workers(self, worker_group: WorkerGroup) -> None:
-        # When one process has failed, the main one may still be uploading a checkpoint: torch leaves it 30 s.
-        self._shutdown(timeout=SAVE_SECONDS)
+    def _start_workers(self, worker_group: WorkerGroup) -> dict[int, Any]:
+        started: dict[int, Any] = super()._start_workers(worker_group)
+        if self._pcontext is not None:
+            # It ends the other processes by itself once one has failed, before it says so, and leaves them 30 s.
+            self._pcontext.close = partial(self._end, self._pcontext, self._pcontext.close)  # type: ignore[method-assign]
+        return started
 
-    def _shutdown(self, death_sig: signal.Signals = signal.SIGTERM, timeout: int = 30) -> None:
+    def _end(
+        self, context: PContext, close: Callable[..., None], death_sig: signal.Signals | None = None, timeout: int = 0
+    ) -> None:
+        """End the processes that are left. The main one may still be uploading a checkpoint, whatever `timeout` torch would leave it."""
         # The program that asked for the stop may end meanwhile: torch would end the processes at once, in the midst of their save.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        is_any_left = self._pcontext is not None and any(map(psutil.pid_exists, self._pcontext.pids().values()))
-        self._waits("stopping its processes", 2.0 * timeout if is_any_left else 0.0)  # told to end, and then killed
-        super()._shutdown(death_sig, timeout)
+        is_any_left = any(map(psutil.pid_exists, context.pids().values()))
+        takes = 2.0 * SAVE_SECONDS if is_any_left else 0.0  # told to end, and then killed
+        self._waits("stopping its processes", takes, is_over=is_any_left)
+        close(death_sig, SAVE_SECONDS)
 
 
 def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal, waits: Waits) -> FinalReport:
@@ -97,7 +109,7 @@ def launch(config: RunConfig, arguments: Sequence[str], stop: StopSignal, waits:
     _quiet_agent()
     with tempfile.TemporaryDirectory(prefix="finetune-") as folder:
         os.environ[ENV_FINAL_REPORTS] = folder
-        agent = _Agent(
+        agent = Agent(
             WorkerSpec(
                 role="trainer",
                 local_world_size=config.processes,

@@ -95,14 +95,15 @@ class Heartbeat:
         """Say that the process is there, before anything that takes time."""
         self.stage("Preparing", "starting")
 
-    def launches(self, doing: str, takes: float | None = 0.0) -> None:
+    def launches(self, doing: str, takes: float | None = 0.0, *, is_over: bool = False) -> None:
         """Say that this process, which starts those that train and waits for their end, moves.
 
         Args:
             doing: For people.
             takes: Seconds for which it may rightly do that without another word; None where that is not known.
+            is_over: Whether those that train are told to end, and need not move any more.
         """
-        self._launches, self._doing = True, doing
+        self._launches, self._ends, self._doing = True, is_over, doing
         self._may_take = None if takes is None else takes + min(LAUNCHER_SECONDS, self._asked or LAUNCHER_SECONDS)
         self.beat()
 

@@ -184,7 +184,7 @@ class _Watchdog:
                 return None
 
     def _look(self) -> list[Watched]:
-        """Return the processes that train, each with the time since its last move; where none is left, the one that launched them."""
+        """Return the processes that train, each with the time since its last move; where none is left, or is to go on, the one that launched them."""
         now = time.monotonic()
         passed = min(now - self._last_look, _LONGEST_POLL_SECONDS)
         self._last_look = now
@@ -195,7 +195,7 @@ class _Watchdog:
         self._seen = {beat.pid: self._update(beat, now, passed) for beat in beats}
         training = [each for each in self._seen.values() if not each.beat.launches]
         launcher = next((each for each in self._seen.values() if each.beat.launches), None)
-        if launcher is None or any(not has_ended(each.beat.pid) for each in training):
+        if launcher is None or (not launcher.beat.ends and any(not has_ended(each.beat.pid) for each in training)):
             self._launcher = launcher.watched() if launcher is not None else None
             return [each.watched() for each in training]
         self._launcher = None

@@ -1,15 +1,23 @@
 """What several processes said and how they ended make one final report."""
 
+import signal
+import sys
+from pathlib import Path
+
 import pytest
 import torch.distributed as dist
+from torch.distributed.elastic.agent.server.api import WorkerSpec
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+from torch.distributed.elastic.multiprocessing.api import SubprocessContext
 
 from finetune_api.report import ENV_NODE_RANK, ENV_RENDEZVOUS, ExitCode, FinalReport
-from finetune_api.run import RunConfig
+from finetune_api.run import SAVE_SECONDS, RunConfig
 from finetune_api.status import Failure, Progress
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.processes.group import Processes, explain_loss, peer_lost
-from finetune_trainer.processes.launch import ProcessExit, launch, log_failure, merge_final_reports
+from finetune_trainer.processes.launch import Agent, ProcessExit, launch, log_failure, merge_final_reports
+from finetune_trainer.processes.rendezvous import Rendezvous
 
 PROGRESS = Progress(step=3, total_steps=9, epoch="0.33", percent=33)
 LOST = Failure(reason="PeerLost", message="another process of the run was lost", exit_code=ExitCode.PEER_LOST)
@@ -162,7 +170,51 @@ def test_machines_that_do_not_know_where_to_meet_are_a_mistake_in_the_configurat
     )  # fmt: skip
 
     with pytest.raises(TrainerError) as caught:
-        launch(config, [], StopSignal(before_exit=lambda: None), lambda doing, seconds: None)
+        launch(config, [], StopSignal(before_exit=lambda: None), lambda doing, takes, *, is_over=False: None)
 
     assert caught.value.exit_code == ExitCode.BAD_CONFIGURATION
     assert "2 machines must know where they meet" in caught.value.message
+
+
+_FAILS_OR_WAITS = """
+import os, time
+time.sleep(600 if os.environ["RANK"] == "0" else 0)
+raise SystemExit(3)
+"""
+
+
+def test_one_that_fails_leaves_the_others_the_time_to_save_and_the_launcher_says_so_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, float, bool]] = []
+    seen: list[tuple[int, tuple[str, float, bool]]] = []
+    close = SubprocessContext._close
+
+    def note(context: SubprocessContext, death_sig: signal.Signals, timeout: int = 30) -> None:
+        seen.append((timeout, told[-1]))
+        close(context, death_sig, timeout)
+
+    monkeypatch.setattr(SubprocessContext, "_close", note)
+    meeting = Rendezvous("127.0.0.1", 0, node=0, nodes=1, timeout=60)
+    spec = WorkerSpec(
+        "trainer",
+        2,
+        meeting,
+        entrypoint=sys.executable,
+        args=("-c", _FAILS_OR_WAITS),
+        max_restarts=0,
+        monitor_interval=0.1,
+    )
+    hangup = signal.getsignal(signal.SIGHUP)
+    try:
+        Agent(
+            spec,
+            DefaultLogsSpecs(log_dir=str(tmp_path)),
+            lambda doing, takes, *, is_over=False: told.append((doing, takes, is_over)),
+        ).run()
+    finally:
+        signal.signal(signal.SIGHUP, hangup)
+
+    doing = "stopping its processes"
+    assert seen[0] == (SAVE_SECONDS, (doing, 2.0 * SAVE_SECONDS, True))
+    assert seen[1:] == [(SAVE_SECONDS, (doing, 0.0, False))] * len(seen[1:])

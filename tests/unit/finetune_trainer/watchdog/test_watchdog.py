@@ -122,6 +122,13 @@ def test_a_launcher_that_is_stopped_is_found_whatever_its_processes_do(
 
 
 @pytest.mark.slow
+def test_processes_that_are_ended_since_another_has_failed_are_no_stall(tmp_path: Path) -> None:
+    code, final, log = Watched(tmp_path, "launch_until_one_ends", "wait_for_the_others", "fail").end()
+
+    assert (code, final, log) == (3, None, "")
+
+
+@pytest.mark.slow
 def test_a_launcher_waits_for_its_processes_as_long_as_they_work(tmp_path: Path) -> None:
     code, final, log = Watched(tmp_path, "launch", "save_for_long", "save", **{ENV_PROGRESS_DEADLINE: "5"}).end()
 

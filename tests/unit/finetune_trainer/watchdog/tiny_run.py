@@ -2,7 +2,8 @@
 
 `python tiny_run.py launch ENDING ...` has these processes started by one that waits for their end, as `processes.launch` does,
 `stop_and_launch` by one that is stopped before, `stop_and_begin` by one that is stopped before it has said anything, `launch_and_hang` by
-one that hangs as soon as it has, and `launch_and_hang_at_the_end` by one that does once they have ended.
+one that hangs as soon as it has, `launch_and_hang_at_the_end` by one that does once they have ended, and `launch_until_one_ends` by one that
+ends the others then, as torch's agent does.
 """
 
 import ctypes
@@ -86,6 +87,10 @@ def end() -> None:
     pass
 
 
+def fail() -> None:
+    sys.exit(3)
+
+
 def finish() -> None:
     HEARTBEAT.stage("Finished", None)
     HEARTBEAT.ends(1.0)
@@ -166,6 +171,11 @@ def launch(endings: list[str]) -> int:
         if pid:
             children.remove(pid)
             codes.append(os.waitstatus_to_exitcode(status))
+            if endings[0] == "launch_until_one_ends":
+                heartbeat.launches("stopping its processes", 60.0, is_over=True)
+                time.sleep(5)
+                for child in children:
+                    os.kill(child, signal.SIGKILL)
         time.sleep(0.05)
     heartbeat.launches("ending")
     if endings[0] == "launch_and_hang_at_the_end":
