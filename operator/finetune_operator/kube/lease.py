@@ -8,7 +8,6 @@ counts from before the renewal was sent, and ends a tenth earlier than for those
 import asyncio
 import logging
 import math
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from finetune_api.base import JsonObject
 from finetune_operator.kube.cancellation import end_all
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import brief, unexpected
+from finetune_operator.kube.server_time import boot_time
 
 LEASES: Final = Kind("/apis/coordination.k8s.io/v1", "leases")
 
@@ -37,11 +37,6 @@ _ENDING_SECONDS: Final = 10.0
 """The work may take so long to end, since the reports under way are let end; what takes longer has not heard that it is over."""
 
 logger = logging.getLogger(__name__)
-
-
-def boot_time() -> float:
-    """Seconds of a clock that goes on while the process is stopped and while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 @dataclass(frozen=True)

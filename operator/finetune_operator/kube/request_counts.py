@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from yarl import URL
 
-from finetune_operator.kube.server_time import SERVER_TIME
+from finetune_operator.kube.server_time import SERVER_TIME, ours
 from finetune_operator.metrics.instruments import KUBE_REQUESTS
 from finetune_operator.traces.passes import Request, is_noted, note_request
 
@@ -25,7 +25,7 @@ async def counting(request: ClientRequest, send: ClientHandlerType) -> ClientRes
     try:
         response = await send(request)
         code = response.status
-        SERVER_TIME.note(response.headers.get("Date"), datetime.now(UTC), time.monotonic() - asked)
+        SERVER_TIME.note(response.headers.get("Date"), ours(), time.monotonic() - asked)
         return response
     finally:
         _note(request.method, request.url, code, start)

@@ -4,6 +4,7 @@ Each answer of the API server says when it was sent (https://www.rfc-editor.org/
 less than such a date is exact; a node whose clock is not kept may be off by hours, and would end jobs early or let them run on.
 """
 
+import time
 from collections import deque
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,8 +16,7 @@ _EXACT: Final = timedelta(seconds=2)
 _LONGEST_SECONDS: Final = 1.0
 """An answer that took longer may have been on its way since who knows when."""
 _ANSWERS: Final = 16
-"""Behind one address there may be several API servers, of which one has a clock that is not kept: of so many answers in a row one is likely of another.
-Our own clock is told to be wrong by as many, where it is set ahead in mid-run."""
+"""Behind one address there may be several API servers, of which one has a clock that is not kept: of so many answers in a row one is likely of another."""
 
 
 class ServerTime:
@@ -52,10 +52,24 @@ def _parse(date: str) -> datetime:
     return parsedate_to_datetime(date)
 
 
+def boot_time() -> float:
+    """Seconds of a clock that goes on while the process is stopped and while the machine sleeps, whatever the time is set to."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+_STARTED: Final = datetime.now(UTC), boot_time()
+
+
+def ours() -> datetime:
+    """Our own time, as the clock showed it when the process started: one that is set in mid-run must end no job."""
+    started, booted = _STARTED
+    return started + timedelta(seconds=boot_time() - booted)
+
+
 SERVER_TIME: Final = ServerTime()
 """Of the one API server that a process has."""
 
 
 def now() -> datetime:
     """The API server's time; ours before it has answered, and where the two agree."""
-    return SERVER_TIME.at(datetime.now(UTC))
+    return SERVER_TIME.at(ours())

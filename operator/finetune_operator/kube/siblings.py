@@ -12,7 +12,8 @@ from typing import Final
 from finetune_api.base import JsonObject
 from finetune_operator.kube.client import Kube
 from finetune_operator.kube.errors import API_FAILURES, brief
-from finetune_operator.kube.lease import LEASES, Holder, Others, boot_time
+from finetune_operator.kube.lease import LEASES, Holder, Others
+from finetune_operator.kube.server_time import boot_time
 
 LABEL_OF: Final = "finetune.dev/leases-of"
 ANNOTATION_SHARDS: Final = "finetune.dev/shards"

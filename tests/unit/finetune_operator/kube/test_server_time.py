@@ -1,6 +1,6 @@
 """Whatever our own clock shows, a job's deadlines and durations are by the clock that its objects' times are of."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from email.utils import format_datetime
 from functools import partial
 
@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from finetune_operator.kube import request_counts
+from finetune_operator.kube import request_counts, server_time
 from finetune_operator.kube.request_counts import counting
 from finetune_operator.kube.server_time import ServerTime
 
@@ -70,7 +70,20 @@ def test_of_several_api_servers_one_whose_clock_is_wrong_is_not_followed() -> No
     assert seen == {timedelta()}
 
 
-def test_when_our_own_clock_is_set_wrong_the_api_servers_are_followed_after_some_answers() -> None:
+@pytest.mark.parametrize("hours", [-2, 2])
+def test_our_own_clock_may_be_set_in_mid_run(hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Set(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Set":
+            return super().now(tz) + timedelta(hours=hours)
+
+    before = server_time.ours()
+    monkeypatch.setattr(server_time, "datetime", Set)
+
+    assert abs(server_time.ours() - before) < timedelta(hours=1)
+
+
+def test_when_all_api_servers_answer_with_another_time_they_are_followed_after_some_answers() -> None:
     time = ServerTime()
 
     for ahead in (0.0, *[-3600.0] * 16):
