@@ -232,13 +232,13 @@ def messages(*turns: tuple[str, Any]) -> dict[str, Any]:
             "NothingToLearn",
             "each prompt of split 'train' is longer than 64 tokens",
         ),
-        ([{"messages": "hello"}], "BadChat", "row 1 of split 'train' (the first is row 1): it is not a list"),
+        ([{"messages": "hello"}], "BadChat", "row 1 of split 'train' (counted from 1): it is not a list"),
         ([messages()], "BadChat", "the assistant says nothing in it: there are no turns"),
         ([messages(("user", "what"))], "BadChat", "the assistant says nothing in it: there are only turns of user"),
         (
             [messages(("user", "what"), ("assistant", "red")), messages(("user", "what"), ("assistant", None))],
             "BadChat",
-            "row 2 of split 'train' (the first is row 1): message 2 (assistant) has no content that is text",
+            "row 2 of split 'train' (counted from 1): message 2 (assistant) has no content that is text",
         ),
         (
             [{"messages": [{"speaker": "human", "text": "what"}]}],

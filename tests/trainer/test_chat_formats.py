@@ -248,7 +248,7 @@ def test_marks_of_the_template_within_a_turn_are_warned_of(tmp_path: Path, place
 
     assert [reason for reason, _ in told] == ["EndWithinText"]
     assert told[0][1].startswith(
-        f"split 'train', 1 rows, the first is row 2 of split 'train' (the first is row 1): turns hold '{mark}'"
+        f"split 'train', 1 rows, the first is row 2 of split 'train' (counted from 1): turns hold '{mark}'"
     )
 
 
@@ -307,7 +307,7 @@ def test_a_chat_that_cannot_be_learnt_is_named(tmp_path: Path, turns: list[Any],
     error = refused(tmp_path, [{"messages": messages}], template=TOOLS_CHATML)
 
     assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
-    assert error.message.startswith(f"column 'messages', row 1 of split 'train' (the first is row 1): {told}")
+    assert error.message.startswith(f"column 'messages', row 1 of split 'train' (counted from 1): {told}")
     assert error.hint
 
 
@@ -378,7 +378,7 @@ def test_rows_in_which_no_turn_has_weight_are_left_out_and_reported(tmp_path: Pa
         (
             "NothingWeighted",
             "split 'train': 1 of 2 rows are left out, since each turn of the assistant has a weight of 0, or train: false; "
-            "the first is row 1 of split 'train' (the first is row 1)",
+            "the first is row 1 of split 'train' (counted from 1)",
         )
     ]
     assert (error.exit_code, error.reason) == (ExitCode.DATA, "NothingToLearn")
@@ -458,7 +458,7 @@ def test_a_speaker_that_nobody_knows_is_named_with_those_that_are_known(tmp_path
     error = refused(tmp_path, [{"conversations": [{"from": "narrator", "value": "once"}]}])
 
     assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
-    assert "row 1 of split 'train' (the first is row 1): message 1 is from 'narrator'" in error.message
+    assert "row 1 of split 'train' (counted from 1): message 1 is from 'narrator'" in error.message
     assert "human" in error.message
     assert "gpt" in error.message
 

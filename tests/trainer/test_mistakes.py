@@ -227,7 +227,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "class of fractions": (
         problem("single_label_classification", label=[0.5, 1.5]), ExitCode.DATA, "ColumnType",
-        "column 'label' in row 1 of split 'train' (the first is row 1) holds 0.5, which cannot be a class",
+        "column 'label' in row 1 of split 'train' (counted from 1) holds 0.5, which cannot be a class",
     ),
     "class of lists": (
         problem("single_label_classification", label=[[1], [2]]), ExitCode.DATA, "ColumnType",
@@ -255,12 +255,12 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "several classes unseen in training": (
         lambda s, f: unseen(s, f, [["x"], ["x", "y"]], [["y"], ["y", "z"]]), ExitCode.DATA, "UnknownLabel",
-        "column 'label' in row 4 of split 'train' (the first is row 1) has the label 'z', "
+        "column 'label' in row 4 of split 'train' (counted from 1) has the label 'z', "
         "which the training rows do not have; they have x, y",
     ),
     "marks of another number of classes": (
         lambda s, f: unseen(s, f, [[0, 1, 1], [1, 0, 0]], [[0, 1, 1], [0, 1]]), ExitCode.DATA, "UnknownLabel",
-        "column 'label' in row 4 of split 'train' (the first is row 1) holds [0, 1]; "
+        "column 'label' in row 4 of split 'train' (counted from 1) holds [0, 1]; "
         "the training rows have 0 or 1 for each of 3 classes",
     ),
     "metric of another problem": (
@@ -275,10 +275,10 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "text that is missing": (
         lambda s, f: rows(s, f, text=["a", "b", None], label=["x", "y", "z"]), ExitCode.DATA, "ValueMissing",
-        "column 'text' is empty in row 3 of split 'train' (the first is row 1)",
+        "column 'text' is empty in row 3 of split 'train' (counted from 1)",
     ),
     "text without a token": (
-        no_token, ExitCode.DATA, "EmptyText", "row 2 of split 'train' (the first is row 1) has no tokens: its text is empty",
+        no_token, ExitCode.DATA, "EmptyText", "row 2 of split 'train' (counted from 1) has no tokens: its text is empty",
     ),
     "label that is missing": (
         lambda s, f: rows(s, f, text=["a", "b"], label=["x", None]), ExitCode.DATA, "ValueMissing",
@@ -286,7 +286,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "label that is empty": (
         lambda s, f: rows(s, f, text=["a", "b", "c"], label=["x", "y", ""]), ExitCode.DATA, "ValueMissing",
-        "column 'label' in row 3 of split 'train' (the first is row 1) is empty",
+        "column 'label' in row 3 of split 'train' (counted from 1) is empty",
     ),
     "one label only": (
         lambda s, f: rows(s, f, text=["a", "b"], label=["x", "x"]), ExitCode.DATA, "OneLabel",
@@ -294,7 +294,7 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
     ),
     "label unseen in training": (
         unseen_label, ExitCode.DATA, "UnknownLabel",
-        "column 'label' in row 10 of split 'train' (the first is row 1) has the label 'ugly', "
+        "column 'label' in row 10 of split 'train' (counted from 1) has the label 'ugly', "
         "which the training rows do not have; they have bad, good",
     ),
     "row without a label": (unlabelled, ExitCode.DATA, "NotLabelled", "column 'label' in row 2 of split 'train'"),

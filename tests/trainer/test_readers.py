@@ -302,6 +302,24 @@ def test_what_spreadsheets_write_is_read(read: Read, name: str, content: str, en
     assert read({name: content.encode(encoding)}).dataset[:] == READ
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize("texts", [["добрый день", "нет, спасибо"], ["世界上的一切", "一"], ["Ħello", "a"]])
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_wide_text_of_any_script_is_read_and_said_once(
+    read: Read, name: str, texts: list[str], encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    rows = [{"text": text, "label": f"да{number}"} for number, text in enumerate(texts)]
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    table = ["text,label", *(f'"{row["text"]}",{row["label"]}' for row in rows)]
+    content = "\n".join(table if name.endswith("csv") else lines) + "\n"
+
+    found = read({name: content.encode(encoding)}).dataset[:]
+
+    assert found == {"text": texts, "label": ["да0", "да1"]}
+    assert [said for said in caplog.messages if said.startswith(name)] == [f"{name} is {encoding.upper()}"]
+
+
 @pytest.mark.parametrize(
     ("name", "content"), [("a.csv", ROWS), ("a.jsonl", LINES), ("a.json", f"[{LINES.replace(chr(10), ',')[:-1]}]")]
 )

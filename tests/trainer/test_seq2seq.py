@@ -117,7 +117,7 @@ def test_arguments_that_need_the_decoder_s_inputs_or_other_batches_work(
             {"text": "sky", "target": "the " * 8},
             {"truncation": False},
             "TextTooLong",
-            "the target in row 1 of split 'train' (the first is row 1) has 9 tokens, more than 8",
+            "the target in row 1 of split 'train' (counted from 1) has 9 tokens, more than 8",
         ),
     ],
 )

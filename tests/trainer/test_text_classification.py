@@ -172,7 +172,7 @@ def test_empty_texts_are_learnt_and_reported(settings: Settings, train: Train, t
     ended = train(settings)
 
     assert ended.code == 0
-    assert "column 'text' has 2 empty texts, the first in row 2 of split 'train' (the first is row 1)" in ended.said
+    assert "column 'text' has 2 empty texts, the first in row 2 of split 'train' (counted from 1)" in ended.said
 
 
 @pytest.mark.parametrize(

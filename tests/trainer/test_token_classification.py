@@ -198,7 +198,7 @@ def test_words_of_a_byte_level_tokenizer_begin_with_a_space(
 MISTAKES: dict[str, tuple[dict[str, list[Any]], str, str]] = {
     "fewer tags than words": (
         {"tokens": [["a"], ["a", "film"]], "tags": [["O"], ["B-x"]]}, "TagsDoNotFit",
-        "row 2 of split 'train' (the first is row 1) has 2 words in 'tokens' and 1 tags in 'tags'",
+        "row 2 of split 'train' (counted from 1) has 2 words in 'tokens' and 1 tags in 'tags'",
     ),
     "text for words": (
         {"tokens": ["a film"], "tags": [["O", "B-x"]]}, "ColumnType",
@@ -210,7 +210,7 @@ MISTAKES: dict[str, tuple[dict[str, list[Any]], str, str]] = {
     ),
     "tags of fractions": (
         {"tokens": [["a", "film"]], "tags": [[0.5, 1.5]]}, "ColumnType",
-        "column 'tags' in row 1 of split 'train' (the first is row 1) holds 0.5, which cannot be a class",
+        "column 'tags' in row 1 of split 'train' (counted from 1) holds 0.5, which cannot be a class",
     ),
     "a word that is missing": (
         {"tokens": [["a", None]], "tags": [["O", "B-x"]]}, "ValueMissing",
@@ -245,7 +245,7 @@ def test_tags_unseen_in_training_are_reported(run: Callable[..., Ended]) -> None
 
     assert ended.final.failure is not None
     assert (ended.code, ended.final.failure.reason) == (ExitCode.DATA, "UnknownLabel")
-    assert "column 'tags' in row 2 of split 'train' (the first is row 1) has the label 'B-y'" in (
+    assert "column 'tags' in row 2 of split 'train' (counted from 1) has the label 'B-y'" in (
         ended.final.failure.message
     )
 

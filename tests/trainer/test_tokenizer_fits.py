@@ -152,7 +152,7 @@ def test_a_token_without_an_embedding_is_reported_with_its_row(
     assert (ended.code, ended.final.failure.reason) == (ExitCode.MODEL, "TokensWithoutEmbedding")
     count = transformers.AutoModel.from_pretrained(tmp_path / "model").get_input_embeddings().num_embeddings
     assert (
-        f"the token 'novel' in row 2 of split 'train' (the first is row 1) has the id {count}, and the model has "
+        f"the token 'novel' in row 2 of split 'train' (counted from 1) has the id {count}, and the model has "
         f"embeddings for {count} tokens only (0 to {count - 1})"
     ) in ended.final.failure.message
     assert "model.resize_token_embeddings(len(tokenizer))" in ended.said

@@ -1,7 +1,6 @@
 """The rows that a proposal is made from, read with the standard library; parquet by pyarrow where it is installed."""
 
 import bz2
-import codecs
 import csv
 import gzip
 import importlib
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from finetune.errors import NotFound, Refused
+from finetune_api.encodings import HEAD, encoding_of
 from finetune_api.separators import is_for_excel, separator_of
 
 _MOST_ROWS: Final = 100_000
@@ -38,9 +38,6 @@ _SPLITS: Final = {
     "eval": "test",
     "evaluation": "test",
 }
-
-_MARKS: Final = ((codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-"""Spreadsheets write "Unicode text" so."""
 
 csv.field_size_limit(2**31 - 1)
 
@@ -141,8 +138,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def _encoding(path: Path) -> str:
     with _OPENERS.get(path.suffix, io.open)(path, "rb") as file:
-        head = file.read(2)
-    return next((encoding for mark, encoding in _MARKS if head == mark), "utf-8-sig")
+        return encoding_of(file.read(HEAD))
 
 
 def _csv(text: IO[str], path: Path, usual: str = ",") -> Iterator[dict[str, Any]]:

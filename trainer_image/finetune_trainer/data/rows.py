@@ -34,7 +34,7 @@ class Rows:
 
     def name_row(self, index: int) -> str:
         """How to call the row at `index` of `dataset`."""
-        return f"row {self.positions[index]} of split '{self.splits[index]}' (the first is row 1)"
+        return f"row {self.positions[index]} of split '{self.splits[index]}' (counted from 1)"
 
     def select(self, indices: npt.NDArray[np.int64]) -> "Rows":
         """The rows at these indices of `dataset`."""

@@ -404,6 +404,8 @@ def test_each_format_is_read(tmp_path: Path, name: str, content: str) -> None:
     [
         ("text,label\none,1\n", "utf-16"),
         ("text\tlabel\r\none\t1\r\n", "utf-16"),
+        ("text\tlabel\r\none\t1\r\n", "utf-16-le"),
+        ("text,label\none,1\n", "utf-32"),
         ("\n \ntext;label\none;1\n", "utf-8"),
         ("sep=;\r\ntext;label\r\none;1\r\n", "utf-8-sig"),
         (";\r\n;\r\ntext;label\r\none;1\r\n", "utf-8"),

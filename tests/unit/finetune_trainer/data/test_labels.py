@@ -191,7 +191,7 @@ def test_the_mark_of_what_no_loss_counts_is_no_class(labels: list[Any]) -> None:
     assert names == ["0", "1"]
     assert (caught.value.reason, caught.value.message) == (
         "NotLabelled",
-        f"column 'label' in row {len(labels)} of split 'train' (the first is row 1) has -100, by which losses leave out "
+        f"column 'label' in row {len(labels)} of split 'train' (counted from 1) has -100, by which losses leave out "
         "what has no label",
     )
 

@@ -82,9 +82,9 @@ def test_a_row_is_named_as_it_stands_in_its_own_split(tmp_path: Path) -> None:
     rows, _ = load_rows(settings, {})
 
     assert sorted(rows.name_row(index) for index in range(3)) == [
-        "row 2 of split 'validation' (the first is row 1)",
-        "row 3 of split 'train' (the first is row 1)",
-        "row 3 of split 'validation' (the first is row 1)",
+        "row 2 of split 'validation' (counted from 1)",
+        "row 3 of split 'train' (counted from 1)",
+        "row 3 of split 'validation' (counted from 1)",
     ]
 
 

@@ -9,12 +9,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from io import BufferedReader, RawIOBase, TextIOWrapper
 from pathlib import Path
 from typing import IO, Any, TextIO, cast
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from finetune_api import encodings
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.data.readers.bounds import MOST_CHARACTERS, Unpacked
@@ -27,18 +29,11 @@ FORMATS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".nd
 PACKED = (".gz", ".bz2", ".xz", ".zst")
 """Suffixes of files that are read although they are packed."""
 _MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-_MARKS = {  # the longer first: that of UTF-32 begins with that of UTF-16
-    codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32", codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16", codecs.BOM_UTF8: "utf-8-sig",
-}  # fmt: skip
 TO_UTF8 = (
     "convert it from what it was saved as, such as by iconv -f cp1252 -t utf-8 (Windows of western languages; others have "
     "cp1251, gb18030, shift-jis), or save it as UTF-8"
 )
 """What to do about text that is not UTF-8."""
-_HEAD = 4096
-_MOSTLY = 0.4
-"""Share of the bytes of UTF-16 that are zero, where most letters are those of European languages."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +118,12 @@ def text_of(file: DataFile) -> Iterator[Text]:
     try:
         with _bytes_of(file) as packed:
             stream = BufferedReader(cast("RawIOBase", packed), 1 << 20)
-            head = stream.peek(_HEAD)[:_HEAD]
+            head = stream.peek(encodings.HEAD)[: encodings.HEAD]
             if other := unlike_its_name(file.name, file.suffix, head[:HEAD]):
                 raise other
-            encoding = _encoding(head)
+            encoding = encodings.encoding_of(head)
             if not encoding.startswith("utf-8"):
-                logger.info("%s is %s", file.name, encoding.upper())
+                _report(file, encoding)
             with TextIOWrapper(stream, encoding, newline="") as text:
                 yield Text(file, text)
     except UnicodeDecodeError as error:
@@ -159,17 +154,10 @@ def _unpacked(content: Any, file: DataFile) -> IO[bytes]:
     return cast("IO[bytes]", Unpacked(content, file.name, file.path))
 
 
-def _encoding(head: bytes) -> str:
-    """By the byte order mark; without one by the places of zeros."""
-    for mark, name in _MARKS.items():
-        if head.startswith(mark):
-            return name
-    pairs = max(1, len(head) // 2)
-    if head[1::2].count(0) > _MOSTLY * pairs and not head[::2].count(0):
-        return "utf-16-le"
-    if head[::2].count(0) > _MOSTLY * pairs and not head[1::2].count(0):
-        return "utf-16-be"
-    return "utf-8"
+@cache
+def _report(file: DataFile, encoding: str) -> None:
+    """Log it once, though a file is read more than once."""
+    logger.info("%s is %s", file.name, encoding.upper())
 
 
 def _not_utf8(file: DataFile, error: UnicodeDecodeError) -> TrainerError:
