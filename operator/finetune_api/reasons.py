@@ -103,6 +103,7 @@ class Reason(StrEnum):
     TOKENIZER_NOT_FAST = "TokenizerNotFast", "The tokenizer does not know which word a token belongs to.", "Use a model with a fast tokenizer (tokenizer.json)."
     WEIGHTS_DO_NOT_FIT = "WeightsDoNotFit", "The weights are not those of the model that config.json describes.", "Use the weights and the config.json of one model."
     WEIGHTS_MISSING = "WeightsMissing", "The model has no weights, or not all of them.", "Copy all weight files of the model."
+    WEIGHTS_NOT_FINITE = "WeightsNotFinite", "The pretrained weights hold NaN or infinite numbers.", "Copy the model again, or use an earlier checkpoint of the training that made it."
 
     # Failures: sources and the output
     ACCESS_DENIED = "AccessDenied", "The credentials do not allow it.", "Let the credentials list and read; for the output also write and delete."

@@ -8,7 +8,7 @@ import datasets
 import pytest
 import torch
 import transformers
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tests.trainer.test_stop_and_resume import at_step, stopped
 from tests.trainer.test_training import classify
 from tests.trainer.tiny import LONGEST, VOCABULARY, Settings, Train, make_tokenizer
@@ -100,3 +100,21 @@ def test_a_stopped_run_on_quantized_weights_ends_as_if_it_had_not_been_stopped(
     assert resumed.model
     assert whole.model
     assert resumed.model.digest == whole.model.digest
+
+
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_number_that_is_none_is_refused_though_it_is_quantized(
+    settings: Settings, train: Train, base: Path, bits: str, value: str
+) -> None:
+    weights = load_file(base / "model.safetensors")
+    weights["encoder.layer.0.output.dense.weight"][3, 5] = float(value)
+    save_file(weights, base / "model.safetensors", {"format": "pt"})
+    settings["model"]["source"] = f"file://{base}"
+    settings["training"]["lora"] = {"quantization": bits}
+
+    ended = train(settings)
+
+    assert ended.final.failure
+    assert (ended.code, ended.final.failure.reason) == (ExitCode.MODEL, "WeightsNotFinite")
+    assert "bert.encoder.layer.0.output.dense.weight (model.safetensors)" in ended.final.failure.message

@@ -61,7 +61,9 @@ def test_no_kind_of_model_is_given_an_empty_tokenizer(tmp_path: Path, model_type
 
 
 def _at(folder: Path) -> Pretrained:
-    return Pretrained(f"file://{folder}", str(folder), "sha256:", transformers.AutoConfig.from_pretrained(folder))
+    return Pretrained(
+        f"file://{folder}", str(folder), "sha256:", transformers.AutoConfig.from_pretrained(folder), folder
+    )
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapter_source import Adapter
+from finetune_trainer.models.finite import check_adapter_finite
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -66,7 +67,7 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
         empty: Whether weights have shapes only; then those of the adapter are not read.
 
     Raises:
-        TrainerError: MODEL when the adapter is not one of this model, or for other classes.
+        TrainerError: MODEL when the adapter is not one of this model, for other classes, or its weights are no numbers.
     """
     from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
 
@@ -78,12 +79,14 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
             found: PeftModel = get_peft_model(model, settings, low_cpu_mem_usage=empty)
             if empty:
                 return found
-            result: Any = set_peft_model_state_dict(found, load_peft_weights(str(folder), device="cpu"))
+            tensors = load_peft_weights(str(folder), device="cpu")
+            result: Any = set_peft_model_state_dict(found, tensors)
     except (RuntimeError, ValueError, KeyError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise _unfit(
             source, (lines[1] if "size mismatch" in str(error) and len(lines) > 1 else lines[0])[:300]
         ) from error
+    check_adapter_finite(tensors, source, folder)
     trained = {name for name, weight in found.named_parameters() if weight.requires_grad}
     if left := sorted(result.unexpected_keys) or sorted(trained.intersection(result.missing_keys)):
         raise _unfit(source, f"weights such as {listed(left, 2)} are in one of the two only")

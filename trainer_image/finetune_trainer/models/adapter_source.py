@@ -12,8 +12,8 @@ from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.models.model_files import read_json, read_settings
-from finetune_trainer.models.model_source import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from finetune_trainer.models.weight_files import WEIGHTS, Tensors, local_tensors
+from finetune_trainer.models.model_source import ADAPTER_CONFIG
+from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, Tensors, local_tensors
 from finetune_trainer.storage.layout import BASE
 from finetune_trainer.storage.uris import is_hub_id
 

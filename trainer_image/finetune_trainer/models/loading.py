@@ -21,6 +21,7 @@ from finetune_trainer.base.errors import model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapted import check_shapes, merged
 from finetune_trainer.models.failures import model_failures
+from finetune_trainer.models.finite import check_finite
 from finetune_trainer.models.generating import repair_generation
 from finetune_trainer.models.model_files import check_generates_by_itself
 from finetune_trainer.models.pretrained import Pretrained
@@ -64,7 +65,7 @@ def load_model(
         options: Fields of its configuration, such as num_labels.
 
     Raises:
-        TrainerError: MODEL when the weights are not there, not those of such a model, or not all of them.
+        TrainerError: MODEL when the weights are not there, not those of such a model, not all of them, or no numbers.
     """
     if pretrained.empty:
         model, info = _load_shapes(kind, pretrained, settings, options)
@@ -81,6 +82,8 @@ def load_model(
             )
     new_head = "num_labels" in options  # the others need all that was pretrained, the output layer too
     check_all_was_read(model, info, settings.source, new_head)
+    if not pretrained.empty:
+        check_finite(model, pretrained.source, pretrained.folder)
     align_special_tokens(model, tokenizer)
     check_special_tokens(model, tokenizer, settings.source)
     repair_generation(model)

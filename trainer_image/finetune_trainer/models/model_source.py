@@ -8,6 +8,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import model_error
+from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.errors import missing_path_hint
@@ -17,8 +18,6 @@ from finetune_trainer.storage.shared_cache import use_hub
 from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
-ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
-"""Those that peft looks for."""
 _OF_AN_ADAPTER = [
     ADAPTER_CONFIG,
     *ADAPTER_WEIGHTS,

@@ -38,6 +38,8 @@ class Pretrained:
     """Commit on the Hub; `sha256:…` of a local model's files. With an adapter, its own and that of the base."""
     config: Any
     """Its transformers configuration."""
+    folder: Path
+    """Where its files are; of a model on the Hub those that are here."""
     commit: str | None = None
     """On the Hub."""
     tensors: Tensors | None = None
@@ -119,9 +121,8 @@ def _of_base(adapter: Adapter, volumes: Volumes) -> Pretrained:
 def _of_files(folder: Path, commit: str | None, source: str) -> Pretrained:
     """The model whose files are in `folder`; with a `commit`, of the Hub."""
     config, place = folder / CONFIG, hub_id(source) if commit else str(folder)
-    found = Pretrained(
-        source, place, commit or _digest(folder), read_config(config, source, place, _arguments(commit)), commit
-    )
+    content = read_config(config, source, place, _arguments(commit))
+    found = Pretrained(source, place, commit or _digest(folder), content, folder, commit)
     tensors = hub_tensors(folder, place, commit, source) if commit else local_tensors(folder, source)
     return replace(found, tensors=tensors)
 

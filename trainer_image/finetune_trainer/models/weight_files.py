@@ -24,6 +24,8 @@ Tensors = Mapping[str, torch.Tensor]
 _INDEX = ".index.json"
 WEIGHTS = tuple(f"{name}{end}" for name in ("model.safetensors", "pytorch_model.bin") for end in ("", _INDEX))
 """Files that `from_pretrained` looks for; it takes the first that is there."""
+ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+"""Those that peft looks for."""
 _PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
 
 
@@ -59,6 +61,22 @@ def _parts(folder: Path, first: str) -> list[str]:
     if not first.endswith(_INDEX):
         return [first]
     return sorted(set(read_json(folder / first)["weight_map"].values()))
+
+
+def file_of(folder: Path, name: str, known: tuple[str, ...]) -> str | None:
+    """The file that holds a weight of a model that was loaded; None where that is not known. Names in files may lack the
+    model's first parts, or have more of them.
+
+    Args:
+        known: As of `local_tensors`.
+    """
+    first = next((file for file in known if (folder / file).exists()), None)
+    if first is None or not first.endswith(_INDEX):
+        return first
+    held: dict[str, str] = read_json(folder / first)["weight_map"]
+    return next(
+        (file for key, file in held.items() if f".{name}".endswith(f".{key}") or key.endswith(f".{name}")), None
+    )
 
 
 def hub_tensors(folder: Path, repository: str, revision: str, source: str) -> Tensors | None:

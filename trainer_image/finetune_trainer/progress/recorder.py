@@ -24,6 +24,11 @@ from finetune_trainer.progress.state import RunState, format_epoch, format_numbe
 
 logger = logging.getLogger(__name__)
 
+_AT_FIRST = (
+    "nothing was learnt before it, so that no learning rate is to blame: use bf16 instead of fp16, take out of "
+    "training.arguments what changes the loss, and look for huge numbers in the labels"
+)
+
 
 class Recorder(TrainingEvents):
     """The events of one run. `TrainingEvents` says what each of them means."""
@@ -134,12 +139,15 @@ class Recorder(TrainingEvents):
             self._last_finite_step = step
             return
         name, value = broken
+        later = (
+            f"lower training.learningRate ({self._learning_rate:g} now), add warmup_steps or a lower "
+            "max_grad_norm to training.arguments, or use bf16 instead of fp16"
+        )
         raise TrainerError(
             ExitCode.LOSS_NOT_FINITE,
             Reason.LOSS_NOT_FINITE,
             f"{name} is {value} at step {step}; the last finite one was seen at step {self._last_finite_step}",
-            f"lower training.learningRate ({self._learning_rate:g} now), add warmup_steps or a lower "
-            "max_grad_norm to training.arguments, or use bf16 instead of fp16",
+            _AT_FIRST if step == 1 and name in LOSS_AND_GRADIENT else later,
         )
 
     def save(self, snapshot: Snapshot) -> None:

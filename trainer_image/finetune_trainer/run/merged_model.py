@@ -22,7 +22,7 @@ def report_merged(prepared: Prepared, output: Output, progress: RunProgress, ste
     progress.state.stage("Evaluating", "evaluating the merged model")
     device = torch.device("cuda" if plan.device.gpu else "cpu")
     exported = replace(
-        prepared.pretrained, place=str(output.model), commit=None, adapter=None, tensors=None,
+        prepared.pretrained, source=output.shown(output.model), place=str(output.model), folder=output.model, commit=None, adapter=None, tensors=None,
         dtype=torch.bfloat16 if plan.bf16 else torch.float32,
     )  # fmt: skip
     size = plan.batch.batch_size

@@ -36,7 +36,7 @@ def tokenizer_folder(folder: Path, vocabulary: bool = True) -> Pretrained:
     (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
     if vocabulary:
         (folder / "vocab.txt").write_text(WORDS)
-    return Pretrained("file:///model", str(folder), "sha256:0", BertConfig())
+    return Pretrained("file:///model", str(folder), "sha256:0", BertConfig(), folder)
 
 
 def write(folder: Path, name: str, **fields: Any) -> None:

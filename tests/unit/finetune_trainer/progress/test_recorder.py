@@ -55,6 +55,22 @@ def test_what_is_not_finite_ends_the_run_and_names_the_step(
     assert caught.value.message == f"{problem}; the last finite one was seen at step 5"
 
 
+@pytest.mark.parametrize(
+    ("step", "metric", "hint"),
+    [
+        (1, "loss", "no learning rate is to blame: use bf16"),
+        (1, "grad_norm", "no learning rate is to blame: use bf16"),
+        (1, "eval_loss", "lower training.learningRate"),
+        (2, "loss", "lower training.learningRate"),
+    ],
+)
+def test_the_learning_rate_is_blamed_only_for_what_was_learnt(run: Run, step: int, metric: str, hint: str) -> None:
+    with pytest.raises(TrainerError) as caught:
+        run.recorder.check_finite(step, {metric: float("nan")})
+
+    assert hint in (caught.value.hint or "")
+
+
 def test_a_metric_that_is_not_finite_is_left_out(run: Run) -> None:
     run.recorder.evaluated(7, 0.7, {"eval_loss": 1.0, "eval_f1": float("nan")})
 
