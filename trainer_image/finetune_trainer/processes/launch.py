@@ -31,15 +31,13 @@ from finetune_trainer.base.hardware import available_cores
 from finetune_trainer.base.signals import StopSignal
 from finetune_trainer.processes.child import ENV_FINAL_REPORTS
 from finetune_trainer.processes.group import peer_lost
-from finetune_trainer.processes.rendezvous import STORE_SECONDS, Rendezvous
+from finetune_trainer.processes.rendezvous import ATTEMPT_SECONDS, STORE_SECONDS, Rendezvous
 from finetune_trainer.processes.secret import read_secret
 
 logger = logging.getLogger(__name__)
 
 _JOIN_TIMEOUT_SECONDS = 900.0
 """To wait for the pods of the other machines."""
-_CONNECTION_SECONDS = 60.0
-"""One try to reach the first machine takes no longer."""
 _LOOPBACK_INTERFACE = "lo" if sys.platform == "linux" else "lo0"
 _POLL_SECONDS = 0.2
 """Between two looks at the processes."""
@@ -60,10 +58,9 @@ class Agent(LocalElasticAgent):
         self._waits = waits
 
     def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
-        others = (
-            STORE_SECONDS if (worker_group.group_world_size or 1) > 1 else 0.0
-        )  # of the first machine, which it asks as well
-        self._waits("watching over its processes", others)
+        has_others = (worker_group.group_world_size or 1) > 1
+        # It asks the first machine as well, after each look.
+        self._waits("watching over its processes", STORE_SECONDS if has_others else 0.0)
         result: RunResult = super()._monitor_workers(worker_group)
         return result
 
@@ -244,7 +241,7 @@ def _rendezvous(config: RunConfig, waits: Waits) -> Rendezvous:
             "not set",
             f"set {ENV_RUN_SECRET} to the path of a file with the same random secret on each machine, or nodes to 1",
         )
-    joining = partial(waits, "waiting for the other pods", _CONNECTION_SECONDS)
+    joining = partial(waits, "waiting for the other pods", ATTEMPT_SECONDS)
     return Rendezvous(host, int(port), int(node), config.nodes, _JOIN_TIMEOUT_SECONDS, secret, joining)
 
 

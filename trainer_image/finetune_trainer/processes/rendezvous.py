@@ -10,13 +10,17 @@ from torch.distributed import DistError, PrefixStore, Store, TCPStore  # type: i
 from torch.distributed.elastic.rendezvous import RendezvousHandler, RendezvousInfo, RendezvousStoreInfo
 
 from finetune_trainer.processes.group import peer_lost, peers_unreachable
-from finetune_trainer.processes.tunnel import Tunnel
+from finetune_trainer.processes.tunnel import ENTER_SECONDS, Tunnel
 
 _LOOPBACK = "127.0.0.1"
 _PAUSE_SECONDS = 0.2
 STORE_SECONDS: Final = 20.0
 """So long the first machine may take to answer."""
 _STORE_TIMEOUT = timedelta(seconds=STORE_SECONDS)
+ATTEMPT_SECONDS: Final = ENTER_SECONDS + 2 * STORE_SECONDS
+"""So long one try to join the first machine may take: to reach it, to be let into its store, and to register there."""
+_AGAIN = "again"
+"""Counts the machines that came a second time, so that one question is enough however many there are."""
 
 
 class Rendezvous(RendezvousHandler):
@@ -74,6 +78,7 @@ class Rendezvous(RendezvousHandler):
                 machines = PrefixStore("machines", store)
                 if machines.add(str(self._node), 1) == 1:
                     return store, machines
+                machines.add(_AGAIN, 1)
                 problem = peer_lost("the attempt before this one does not end on the first machine")
             except socket.gaierror as error:  # it does not run yet
                 problem = peer_lost(f"the first machine is not there: {self._host}: {error}")
@@ -112,7 +117,7 @@ class Rendezvous(RendezvousHandler):
         if self._store is None or self._nodes == 1:
             return 0
         try:
-            again = any(self._store.add(str(node), 0) > 1 for node in range(self._nodes))
+            again = self._store.add(_AGAIN, 0)
         except DistError as error:
             raise peer_lost(f"the first machine of the run was lost: {error}") from error
         if again:

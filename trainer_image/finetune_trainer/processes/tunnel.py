@@ -21,7 +21,10 @@ logger = logging.getLogger(__name__)
 
 _HANDSHAKE_SECONDS = 15.0
 """Long enough for a machine with much else to do; strangers keep nobody out meanwhile."""
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 30.0
+"""A name server that does not answer costs 5 s for each of the domains in which a pod looks for a name, before another one is asked."""
+ENTER_SECONDS = _CONNECT_SECONDS + _HANDSHAKE_SECONDS
+"""So long it may take to reach an entrance and to be let in."""
 _MOST_UNPROVEN = 256
 """Connections that have not proven the secret yet; of more the oldest is closed. A machine of the run takes milliseconds."""
 _CHUNK_BYTES = 65536

@@ -123,6 +123,7 @@ class _Watchdog:
         self._unheard = Beat(child, 0, 0, "starting", 0, None, 0)
         """In place of the records, before there is any."""
         self._resumed_from = self._step = 0
+        self._killed: set[int] = set()
         asked = os.environ.get(ENV_PROGRESS_DEADLINE, "")
         self._stopped_seconds = min(STOPPED_SECONDS, float(asked)) if asked.isdigit() else STOPPED_SECONDS
         self._last_look = time.monotonic()
@@ -193,6 +194,7 @@ class _Watchdog:
         self._step = max((beat.step for beat in left), default=0)
         beats = [beat for beat in left if psutil.pid_exists(beat.pid)] or [self._unheard]
         self._seen = {beat.pid: self._update(beat, now, passed) for beat in beats}
+        self._kill_failed()
         training = [each for each in self._seen.values() if not each.beat.launches]
         launcher = next((each for each in self._seen.values() if each.beat.launches), None)
         if launcher is None or (not launcher.beat.ends and any(not has_ended(each.beat.pid) for each in training)):
@@ -213,6 +215,19 @@ class _Watchdog:
             elif seen.idleness.is_due(now):
                 seen.idleness.add(now, sample(beat.pid))
         return seen
+
+    def _kill_failed(self) -> None:
+        """Kill one of several processes that has reported how it failed, or that it stopped, and does not go away: by its end the launcher
+        ends the others, and merges what they reported."""
+        for pid, seen in self._seen.items():
+            beat = seen.beat
+            is_over = beat.ends and beat.seconds is not None and seen.silence >= beat.seconds
+            if pid == self._child or pid in self._killed or beat.launches or beat.finished or not is_over:
+                continue
+            logger.warning("process %d has reported how it ended, and does not go away: it is killed", beat.rank)
+            self._killed.add(pid)
+            _kill([pid])
+            self._seen[pid] = _Seen(beat)  # the launcher has as long to take it in
 
     def _is_stalled(self, watched: list[Watched]) -> bool:
         share = silent_share(watched, self._launcher, self._stopped_seconds)

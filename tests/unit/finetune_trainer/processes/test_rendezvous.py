@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from torch.distributed import PrefixStore
 
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError
@@ -68,6 +69,32 @@ def test_a_machine_that_comes_a_second_time_has_lost_its_processes_and_waits_for
         first.num_nodes_waiting()
 
     assert (waiting.value.exit_code, left.value.exit_code) == (ExitCode.PEER_LOST, ExitCode.PEER_LOST)
+
+
+@pytest.mark.parametrize("nodes", [2, 5])
+def test_whether_a_machine_came_again_is_one_question_however_many_there_are(
+    port: int, nodes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Counting(PrefixStore):
+        def add(self, key: str, amount: int) -> int:
+            asked.append(key)
+            return int(super().add(key, amount))
+
+    monkeypatch.setattr("finetune_trainer.processes.rendezvous.PrefixStore", Counting)
+    machines = [machine(node, port, nodes=nodes) for node in range(nodes)]
+    others = [threading.Thread(target=each.next_rendezvous) for each in machines[1:]]
+    for each in others:
+        each.start()
+    machines[0].next_rendezvous()
+    for each in others:
+        each.join()
+    asked.clear()
+
+    machines[0].num_nodes_waiting()
+
+    assert len(asked) == 1
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,26 @@ def test_a_run_that_is_over_and_hangs_ends_as_it_was_over(
     assert ("the run was over" in log) is (expected != ExitCode.STALLED)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["wait_for_the_others", "save"])
+def test_one_of_several_that_has_reported_its_failure_and_hangs_fails_the_run_by_that(
+    tmp_path: Path, other: str
+) -> None:
+    code, final, log = Watched(tmp_path, "launch_until_one_ends", other, "fail_and_hang").end()
+
+    assert (code, final) == (ExitCode.DATA, FinalReport(exit_code=ExitCode.DATA))
+    assert "process 1 has reported how it ended, and does not go away: it is killed" in log
+    assert not [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in (each.info["cmdline"] or [])]
+
+
+@pytest.mark.slow
+def test_one_of_several_that_has_finished_and_hangs_ends_no_work_of_the_others(tmp_path: Path) -> None:
+    code, final, log = Watched(tmp_path, "launch", "save", "finish_and_hang").end()
+
+    assert (code, final is not None and final.exit_code) == (ExitCode.STALLED, ExitCode.STALLED)
+    assert "it is killed" not in log
+
+
 @pytest.mark.thorough
 def test_a_launcher_that_is_stopped_passes_a_stop_on_all_the_same(tmp_path: Path) -> None:
     run = Watched(tmp_path, "launch", "stop_the_launcher_until_told_to_save", **{ENV_PROGRESS_DEADLINE: "auto"})

@@ -3,15 +3,17 @@
 `python tiny_run.py launch ENDING ...` has these processes started by one that waits for their end, as `processes.launch` does,
 `stop_and_launch` by one that is stopped before, `stop_and_begin` by one that is stopped before it has said anything, `launch_and_hang` by
 one that hangs as soon as it has, `launch_and_hang_at_the_end` by one that does once they have ended, and `launch_until_one_ends` by one that
-ends the others then, as torch's agent does.
+ends the others then, as torch's agent does. What one of them has reported of its failure is the run's.
 """
 
 import ctypes
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from finetune_api.report import ExitCode, FinalReport
@@ -153,7 +155,8 @@ def launch(endings: list[str]) -> int:
     heartbeat.launches("watching over its processes")
     if endings[0] == "stop_and_launch":
         stop()
-    os.environ[ENV_FINAL_REPORTS] = "/nowhere"
+    reports = Path(tempfile.mkdtemp())
+    os.environ[ENV_FINAL_REPORTS] = str(reports)
     children = set()
     for rank, ending in enumerate(endings[1:]):
         child = os.fork()
@@ -180,6 +183,11 @@ def launch(endings: list[str]) -> int:
     heartbeat.launches("ending")
     if endings[0] == "launch_and_hang_at_the_end":
         deadlock()
+    del os.environ[ENV_FINAL_REPORTS]
+    for path in reports.glob("*.json"):
+        failed = FinalReport.model_validate_json(path.read_bytes())
+        write_final_report(failed)
+        codes.append(failed.exit_code)
     return max(codes)
 
 
