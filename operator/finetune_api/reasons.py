@@ -101,6 +101,7 @@ class Reason(StrEnum):
     TEXTS_UNKNOWN = "TextsUnknown", "The tokenizer does not know the script of the texts.", "Use a model for the language of the texts."
     TOKENIZER_MISSING = "TokenizerMissing", "The model has no tokenizer that can be used.", "Save the tokenizer beside the model."
     TOKENIZER_NOT_FAST = "TokenizerNotFast", "The tokenizer does not know which word a token belongs to.", "Use a model with a fast tokenizer (tokenizer.json)."
+    TURN_END_IS_NO_TOKEN = "TurnEndIsNoToken", "The chat template ends turns by a mark that is no token of the tokenizer.", "Use the model that the template belongs to, or add the token to tokenizer and model."
     WEIGHTS_DO_NOT_FIT = "WeightsDoNotFit", "The weights are not those of the model that config.json describes.", "Use the weights and the config.json of one model."
     WEIGHTS_MISSING = "WeightsMissing", "The model has no weights, or not all of them.", "Copy all weight files of the model."
     WEIGHTS_NOT_FINITE = "WeightsNotFinite", "The pretrained weights hold NaN or infinite numbers.", "Copy the model again, or use an earlier checkpoint of the training that made it."

@@ -590,6 +590,8 @@ def test_of_a_prompt_and_a_completion_that_are_turns_the_completion_is_learnt(tm
         ("<bos>[INST] a [/INST] b<eos>", "<bos>[INST] a [/INST] b<eos>"),
         ("[INST] a [/INST] b", "<bos>[INST] a [/INST] b<eos>"),
         ("<bos>a<eos>\n", "<bos>a<eos>"),
+        (" <bos>a<eos> ", "<bos>a<eos>"),
+        ("\n\t<bos>a", "<bos>a<eos>"),
         ("<bos>a<eos><bos>b<eos>", "<bos>a<eos><bos>b<eos>"),
     ],
 )

@@ -5,10 +5,26 @@ from typing import Any
 
 import pytest
 import transformers
+from tests.trainer.test_language_labels import inputs
 from tests.trainer.tiny import Settings, Train
-from tests.trainer.tiny_language import VOCABULARY, chats, questions, save_llama, word_tokenizer, write_rows
+from tests.trainer.tiny_language import (
+    CHATML,
+    VOCABULARY,
+    byte_tokenizer,
+    chats,
+    questions,
+    save_byte_llama,
+    save_llama,
+    word_tokenizer,
+    write_rows,
+)
 
+from finetune_api.report import ExitCode
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.base.run_warnings import collected
 from finetune_trainer.data.chats.template import find_chat_template
+from finetune_trainer.tasks import causal_lm
+from finetune_trainer.tasks.task import prepare
 
 # The turn ends in a token of its own, which is not the end of the text; `<system>` plays ChatML's `<|im_end|>`.
 TURNS = (
@@ -101,12 +117,93 @@ def test_where_no_chat_is_learnt_the_ends_stay(chat: Settings, train: Train, tmp
         ("{% for m in messages %}{{ m.content }} thanks <system> {% endfor %}", "<system>"),
         ("{% for m in messages %}{{ m.role }}: {{ m.content }} \n{% endfor %}", None),
         ("{{ raise_exception('never') }}", None),
+        ("{% for m in messages %}{{ m.content }} <|im_end|> {% endfor %}", None),
     ],
 )
 def test_the_end_of_a_turn_is_read_off_the_template(template: str, token: str | None) -> None:
     found = find_chat_template(word_tokenizer(template), "a model").stop_token
 
     assert found == (None if token is None else VOCABULARY.index(token))
+
+
+MARKED = "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}END{% endgeneration %}{% else %}{{ m.content }}{% endif %}{% endfor %}"
+PHI = CHATML + "{% if not add_generation_prompt %}{{ eos_token }}{% endif %}"
+
+
+def learn_chats(folder: Path, tokenizer: Any, **settings: Any) -> list[tuple[str, str]]:
+    """What is warned of."""
+    told: list[tuple[str, str]] = []
+    with collected(lambda reason, message: told.append((reason, message))):
+        prepare(
+            causal_lm, inputs(folder, "causal-lm", save_byte_llama(folder / "model", tokenizer), chats(), **settings)
+        )
+    return list(dict.fromkeys(told))
+
+
+@pytest.mark.parametrize(
+    ("template", "mark", "settings"),
+    [
+        (CHATML, "<|im_end|>", {}),
+        (CHATML, "<|im_end|>", {"completionOnlyLoss": False}),
+        (MARKED.replace("END", "<|im_end|>"), "<|im_end|>", {}),
+        (PHI, "<|im_end|>", {}),
+        ("{% for m in messages %}[{{ m.role }}] {{ m.content }} </s>\n{% endfor %}", "</s>", {}),
+        ("{% for m in messages %}{{ m.role }}: {{ m.content }}[/TURN]{% endfor %}", "[/TURN]", {}),
+    ],
+)
+def test_a_template_whose_end_of_turn_is_no_token_is_refused_with_the_remedy(
+    tmp_path: Path, template: str, mark: str, settings: dict[str, Any]
+) -> None:
+    with pytest.raises(TrainerError) as refused:
+        learn_chats(tmp_path, byte_tokenizer(template), **settings)
+
+    assert (refused.value.exit_code, refused.value.reason) == (ExitCode.MODEL, "TurnEndIsNoToken")
+    assert refused.value.message == (
+        f"the chat template of file://{tmp_path}/model ends turns by {mark!r}, which is no token of its tokenizer: "
+        "generation would never stop there"
+    )
+    assert refused.value.hint is not None
+    assert f"tokenizer.add_special_tokens({{'additional_special_tokens': [{mark!r}]}})" in refused.value.hint
+    assert "'<eos>' in chat_template" in refused.value.hint
+
+
+def test_the_remedy_makes_it_right(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer(CHATML)
+
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_end|>"]})
+
+    assert learn_chats(tmp_path, tokenizer) == []
+
+
+def test_a_mark_that_the_tokenizer_takes_for_an_unknown_word_is_no_token(tmp_path: Path) -> None:
+    tokenizer = word_tokenizer("{% for m in messages %}<{{ m.role }}> {{ m.content }} <|im_end|> {% endfor %}")
+
+    with pytest.raises(TrainerError, match=r"ends turns by '<\|im_end\|>', which is no token"):
+        learn_chats(tmp_path, tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("template", "settings"),
+    [
+        (CHATML.replace("<|im_end|>", "<|im_end|><eos>"), {}),
+        ("{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<eos>\n{% endfor %}", {}),
+        ("{% for m in messages %}{{ m.content }}<eos>[/TURN]{% endfor %}", {}),
+        (PHI, {"completionOnlyLoss": False}),  # all is learnt, and with it the end of text after the last turn
+    ],
+)
+def test_turns_that_end_in_the_end_of_text_need_no_mark_of_their_own(
+    tmp_path: Path, template: str, settings: dict[str, Any]
+) -> None:
+    assert learn_chats(tmp_path, byte_tokenizer(template), **settings) == []
+
+
+def test_a_word_at_the_end_of_turns_is_learnt_and_it_is_said_that_generation_goes_on_after_it(tmp_path: Path) -> None:
+    template = "{% for m in messages %}{{ m.role }}: {{ m.content }} over.\n{% endfor %}"
+
+    told = learn_chats(tmp_path, byte_tokenizer(template))
+
+    assert [reason for reason, _ in told] == ["TurnsHaveNoEnd"]
+    assert "ends turns of the assistant by 'over.', which is no token" in told[0][1]
 
 
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])

@@ -114,6 +114,17 @@ def encode_texts(
     return encoded
 
 
+def without_outer_blanks(text: str, tokenizer: Tokenizer, behind: bool = True) -> str:
+    """Without the blanks before a beginning of text that is written in it and, if `behind`, those after an end of text: else the
+    tokenizer would put another one before or after them."""
+    begins, ends = (tokenizer.bos_token, tokenizer.cls_token), (tokenizer.eos_token, tokenizer.sep_token)
+    if (left := text.lstrip()).startswith(tuple(filter(None, begins))):
+        text = left
+    if behind and (right := text.rstrip()).endswith(tuple(filter(None, ends))):
+        text = right
+    return text
+
+
 def with_single_ends(encoded: Batch, tokenizer: Tokenizer) -> Batch:
     """Without the second beginning and end of texts that were written with their own."""
     ends = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id}

@@ -133,7 +133,7 @@ def _split(inputs: Inputs, rows: Rows, layout: Layout, longest: int, packed: boo
         settings.completion_only_loss,
         cut,
         inputs.pretrained.revision,
-        "with marks and thoughts",
+        "with marks and thoughts, one beginning",
     )
     return Split(rows, layout.all_columns, encode, made_by, finish)
 

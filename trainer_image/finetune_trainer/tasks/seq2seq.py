@@ -25,6 +25,7 @@ from finetune_trainer.data.tokenizing import (
     longest_sequence,
     padding_multiple,
     with_single_ends,
+    without_outer_blanks,
 )
 from finetune_trainer.metrics.scores import chosen_metrics
 from finetune_trainer.metrics.scoring import Scoring
@@ -131,9 +132,10 @@ def _split(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None
                     raise data_error(
                         Reason.EMPTY_TEXT, f"column '{column}' is empty in {rows.name_row(index)}", "drop the row"
                     )
-        texts = {"text": [prefix + text for text in batch[used["text"]]]}
-        encoded = with_single_ends(encode_texts(tokenizer, texts, cut), tokenizer)
-        written = encode_texts(tokenizer, {"text_target": batch[used["target"]]}, cut_target)
+        texts, wanted = [prefix + text for text in batch[used["text"]]], batch[used["target"]]
+        texts, wanted = ([without_outer_blanks(text, tokenizer) for text in side] for side in (texts, wanted))
+        encoded = with_single_ends(encode_texts(tokenizer, {"text": texts}, cut), tokenizer)
+        written = encode_texts(tokenizer, {"text_target": wanted}, cut_target)
         targets = with_single_ends(written, tokenizer)["input_ids"]
         return {**encoded, "labels": targets, _TARGET_LENGTH: [len(target) for target in targets]}
 
@@ -141,7 +143,7 @@ def _split(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None
         check_lengths(rows, examples.dataset[_TARGET_LENGTH][:], most, "maxTargetLength", "the target in ")
         return replace(examples, dataset=examples.dataset.remove_columns(_TARGET_LENGTH))
 
-    made_by = (used, prefix, cut, cut_target, inputs.pretrained.revision, "one beginning and end")
+    made_by = (used, prefix, cut, cut_target, inputs.pretrained.revision, "one beginning and end, no blanks around")
     return Split(rows, list(used.values()), encode, made_by, finish)
 
 

@@ -6,10 +6,18 @@ from typing import Any
 import datasets
 import pytest
 from tests.trainer.tiny import make_tokenizer
+from tests.trainer.tiny_language import byte_tokenizer
 
 from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.data.load_rows import load_rows
-from finetune_trainer.data.tokenizing import Batch, as_loaded, encode_texts, tokenized
+from finetune_trainer.data.tokenizing import (
+    Batch,
+    as_loaded,
+    encode_texts,
+    tokenized,
+    with_single_ends,
+    without_outer_blanks,
+)
 
 ROWS = {"text": ["a film", "a book and a day"], "note": ["x", "y"]}
 
@@ -130,3 +138,22 @@ def test_a_tokenizer_is_saved_as_it_was_loaded_whatever_was_tokenised_with_it(lo
         tokenizer(["the film was fine"], truncation=True, max_length=3, padding="max_length")
 
     assert tokenizer.backend_tokenizer.to_str() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "behind", "kept"),
+    [
+        (" <bos>a <eos> \n", True, "<bos>a <eos>"),
+        (" <bos>a <eos> \n", False, "<bos>a <eos> \n"),
+        (" a <bos> ", True, " a <bos> "),
+        ("  ", True, "  "),
+    ],
+)
+def test_blanks_go_where_they_part_a_text_from_what_a_tokenizer_puts_around_it(
+    text: str, behind: bool, kept: str
+) -> None:
+    tokenizer = byte_tokenizer(begins=True)
+
+    assert without_outer_blanks(text, tokenizer, behind) == kept
+    once = with_single_ends({"input_ids": [tokenizer(kept)["input_ids"]]}, tokenizer)["input_ids"][0]
+    assert once.count(tokenizer.bos_token_id) == (2 if "a <bos>" in kept else 1)

@@ -9,7 +9,6 @@ from trl.data_utils import common_prefix_length
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error, model_error
-from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.time_limit import came_on
 from finetune_trainer.data.chats.conversations import (
     Chat,
@@ -23,12 +22,13 @@ from finetune_trainer.data.chats.conversations import (
     read_chat,
     without_nulls,
 )
+from finetune_trainer.data.chats.ends import check_end_of_turn
 from finetune_trainer.data.chats.formats import Layout, is_chat
 from finetune_trainer.data.chats.notes import EMPTY_ANSWER, MARK, NOT_LEARNT, NULLS, RENAMED, SYSTEM_TWICE
 from finetune_trainer.data.chats.template import find_chat_template, parts_of
 from finetune_trainer.data.columns import check_text
 from finetune_trainer.data.rows import Rows
-from finetune_trainer.data.tokenizing import Batch, encode_texts
+from finetune_trainer.data.tokenizing import Batch, encode_texts, without_outer_blanks
 from finetune_trainer.models.tokenizer import tokenizer_limit
 
 
@@ -124,12 +124,7 @@ def _prompts(batch: Batch, layout: Layout) -> list[str]:
 def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
     with tokenizer_limit("no chat is written"):
         template = find_chat_template(settings.tokenizer, settings.model)
-        end_of_turn = template.end_of_turn
-    if settings.answers_only and end_of_turn is None:
-        warn(
-            Reason.TURNS_HAVE_NO_END,
-            "the model's chat template ends no turn of the assistant: the model will not learn to stop",
-        )
+        check_end_of_turn(template, settings.model, settings.answers_only)
     features = rows.dataset.features
     with_nulls = (layout.columns.get("messages", ""), layout.beside.get("tools", ""))
     exact = with_nulls if any(is_kept_as_json(features.get(column)) for column in with_nulls) else ()
@@ -227,17 +222,12 @@ class _Tokens:
         """Tokens of each text, at least as many as are used where there are so many; with `ends` the last one is the end
         of text, by which a model learns to stop."""
         cut = {"truncation": False}
-        given = [self._without_tail(text) for text in texts] if ends else list(texts)
+        given = [without_outer_blanks(text, self._tokenizer, behind=ends) for text in texts]
         encoded: list[list[int]] = encode_texts(self._tokenizer, {"text": given}, cut, self._cut)["input_ids"]
         once = [
             tokens[1:] if self._begin is not None and tokens[:2] == [self._begin] * 2 else tokens for tokens in encoded
         ]
         return [self._ended(tokens) for tokens in once] if ends else once
-
-    def _without_tail(self, text: str) -> str:
-        """Without the blanks after an end of text within the text."""
-        stripped = text.rstrip()
-        return stripped if stripped.endswith(str(self._tokenizer.eos_token)) else text
 
     def _ended(self, tokens: list[int]) -> list[int]:
         while tokens[-2:] == [self._end] * 2:

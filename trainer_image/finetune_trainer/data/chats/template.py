@@ -1,6 +1,7 @@
 """Chats to tokens by the model's own template, with a mark on the turns of the assistant."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,10 +16,12 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
 from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, THOUGHTS, Chat, ChatError, Message
 
-_REFUSALS = (TemplateError, TypeError, ValueError, KeyError)
-_ASKED: Message = {"role": "user", "content": "why"}
-_PROBES = ("yes", "no")
+REFUSALS = (TemplateError, TypeError, ValueError, KeyError)
+ASKED: Message = {"role": "user", "content": "why"}
+PROBES = ("yes", "no")
 """Two answers without a letter in common at either end."""
+MARK = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
+"""What is meant as a token, and no word: `<|im_end|>`, `</s>`, `[END]`."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class ChatTemplate:
     def render(self, chat: Chat) -> list[int]:
         """The tokens of the whole chat."""
         return self._tokens(chat)
+
+    def text_of(self, messages: list[Message]) -> str:
+        """The whole chat as text."""
+        return self._write([_in_parts(message) for message in messages] if self._wants_parts else messages)
 
     def render_marked(self, chat: Chat) -> tuple[list[int], list[bool]]:
         """The tokens of the whole chat, and which are learnt: what the assistant says in the turns that are to be
@@ -64,17 +71,23 @@ class ChatTemplate:
     @cached_property
     def end_of_turn(self) -> int | None:
         """The token by which the assistant ends a turn that others follow; None where none is learnt."""
-        try:
-            ends = self._marked_end() if self.marked else self._written_end()
-        except ChatError:
-            return None
-        return next((token for token in reversed(ends) if not self._is_blank(token)), None)
+        return next((token for token in reversed(self._ends) if not self._is_blank(token)), None)
 
     @property
     def stop_token(self) -> int | None:
         """`end_of_turn` where it is a token of its own, at which generation can stop, and no word."""
-        marks = {*self.tokenizer.added_tokens_decoder, *self.tokenizer.all_special_ids} - {self.tokenizer.unk_token_id}
-        return self.end_of_turn if self.end_of_turn in marks else None
+        end = self.end_of_turn
+        if end is None or end == self.tokenizer.unk_token_id:
+            return None
+        own = end in self.tokenizer.added_tokens_decoder or end in self.tokenizer.all_special_ids
+        return end if own or MARK.fullmatch(str(self.tokenizer.decode([end]))) else None
+
+    def ends_text(self, everywhere: bool) -> bool:
+        """Whether an answer is followed by the end of text; where not `everywhere`, if it is the last one of a chat."""
+        try:
+            return self.tokenizer.eos_token_id in (self._ends if everywhere else self._last_end())
+        except ChatError:
+            return False
 
     @cached_property
     def marks(self) -> set[str]:
@@ -87,7 +100,7 @@ class ChatTemplate:
     @cached_property
     def prompt(self) -> list[int]:
         """What is written to ask for an answer."""
-        asked = Chat([_ASKED], [False])
+        asked = Chat([ASKED], [False])
         try:
             prompted = self._tokens(asked, add_generation_prompt=True)
             return prompted[common_prefix_length(self._tokens(asked), prompted) :]
@@ -171,7 +184,7 @@ class ChatTemplate:
 
     def _marked_end(self) -> list[int]:
         """What is marked after an answer."""
-        turns = [[_ASKED, {"role": ASSISTANT, "content": answer}, _ASKED] for answer in _PROBES]
+        turns = [[ASKED, {"role": ASSISTANT, "content": answer}, ASKED] for answer in PROBES]
         (first, marks), (second, others) = (self._marked(Chat(messages, [False, True, False])) for messages in turns)
         words = common_prefix_length(first, second)
         until, other = (
@@ -179,12 +192,25 @@ class ChatTemplate:
         )
         return _shared_end(first[words:until], second[words:other])
 
+    @cached_property
+    def _ends(self) -> list[int]:
+        """What is learnt after an answer that others follow; empty where nothing is."""
+        try:
+            return self._marked_end() if self.marked else self._written_end()
+        except ChatError:
+            return []
+
+    def _last_end(self) -> list[int]:
+        """What is written after the last answer."""
+        chats = (Chat([ASKED, {"role": ASSISTANT, "content": answer}], [False, True]) for answer in PROBES)
+        return _shared_end(*map(self._tokens, chats))
+
     def _written_end(self) -> list[int]:
         """What is written after an answer whether or not a question follows."""
-        first, second = ([_ASKED, {"role": ASSISTANT, "content": answer}] for answer in _PROBES)
-        last = _shared_end(*(self._tokens(Chat(turns, [False, True])) for turns in (first, second)))
+        first, second = ([ASKED, {"role": ASSISTANT, "content": answer}] for answer in PROBES)
+        last = self._last_end()
         followed = _shared_end(
-            *(self._tokens(Chat([*turns, _ASKED], [False, True, False])) for turns in (first, second))
+            *(self._tokens(Chat([*turns, ASKED], [False, True, False])) for turns in (first, second))
         )
         return last[: common_prefix_length(last, followed)]
 
@@ -216,23 +242,19 @@ class ChatTemplate:
     @cached_property
     def _wants_parts(self) -> bool:
         """Whether it takes contents as lists of parts alone, as those of models that see."""
-
-        def written(*turns: Message) -> set[str]:
-            texts = (
-                self.tokenizer.apply_chat_template([turn], chat_template=self.text, tokenize=False) for turn in turns
-            )
-            return {str(text) for text in texts}
-
-        texts = [{"role": "user", "content": answer} for answer in _PROBES]
+        texts = [{"role": "user", "content": answer} for answer in PROBES]
         try:
-            if len(written(*texts)) > 1:
+            if len({self._write([turn]) for turn in texts}) > 1:
                 return False
-        except _REFUSALS:
+        except REFUSALS:
             pass
         try:
-            return len(written(*(_in_parts(turn) for turn in texts))) > 1
-        except _REFUSALS:
+            return len({self._write([_in_parts(turn)]) for turn in texts}) > 1
+        except REFUSALS:
             return False
+
+    def _write(self, messages: list[Message]) -> str:
+        return str(self.tokenizer.apply_chat_template(messages, chat_template=self.text, tokenize=False))
 
     def _tokens(self, chat: Chat, **options: Any) -> list[int]:
         return self._apply(chat, **options)["input_ids"]
@@ -246,7 +268,7 @@ class ChatTemplate:
                 encoded: Any = self.tokenizer.apply_chat_template(
                     turns, chat_template=self.text, tools=tools, tokenize=True, return_dict=True, **options
                 )
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 refusals.append(error)
             else:
                 return dict(encoded)
@@ -269,7 +291,7 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
         )
     try:
         text = get_training_chat_template(tokenizer) if tokenizer.is_fast else None
-    except _REFUSALS:
+    except REFUSALS:
         # Not one that trl knows, or one with calls of tools that it does not like.
         marked = tokenizer.is_fast and has_generation_markers(tokenizer.chat_template)
         return ChatTemplate(tokenizer, None, marked)

@@ -1,0 +1,71 @@
+"""Whether a model that learns chats can stop: its template ends the assistant's turns by a token, at which generation stops."""
+
+import re
+from itertools import takewhile
+
+from finetune_api.reasons import Reason
+from finetune_trainer.base.errors import TrainerError, model_error
+from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.data.chats.conversations import ASSISTANT
+from finetune_trainer.data.chats.template import ASKED, MARK, PROBES, REFUSALS, ChatTemplate
+
+_BEGUN_MARK = re.compile(r"[<\[][^<>\[\]\s]*$")
+
+
+def check_end_of_turn(template: ChatTemplate, source: str, answers_only: bool) -> None:
+    """Refuse a template whose end of turn is meant as a token that the tokenizer does not have; warn where turns end by words,
+    or by nothing.
+
+    Args:
+        source: Of the model.
+        answers_only: Whether nothing is learnt beyond the end of a turn, such as an end of text after the last one.
+
+    Raises:
+        TrainerError: MODEL.
+    """
+    if template.stop_token is not None or template.ends_text(everywhere=answers_only):
+        return
+    written = _written_end(template)
+    *_, mark = ["", *MARK.findall(written)]
+    if mark and written.endswith(mark) and (template.end_of_turn is not None or not template.marked):
+        raise _no_token(mark, source, template.tokenizer.eos_token)
+    if template.end_of_turn is not None:
+        warn(
+            Reason.TURNS_HAVE_NO_END,
+            f"the model's chat template ends turns of the assistant by {written!r}, which is no token: the model learns to write "
+            "it, and generation goes on after it. Name it in what serves the model (stop_strings, stop), or use a template that "
+            "ends turns by a special token",
+        )
+    elif answers_only:
+        warn(
+            Reason.TURNS_HAVE_NO_END,
+            "the model's chat template ends no turn of the assistant: the model will not learn to stop",
+        )
+
+
+def _no_token(mark: str, source: str, end: str | None) -> TrainerError:
+    other = f"; or end turns by its end of text {end!r} in chat_template" if end else ""
+    return model_error(
+        Reason.TURN_END_IS_NO_TOKEN,
+        f"the chat template of {source} ends turns by {mark!r}, which is no token of its tokenizer: generation would never stop "
+        "there",
+        "use the model that the template belongs to, such as the chat or instruct version; or add the token and save both: "
+        f"tokenizer.add_special_tokens({{'additional_special_tokens': [{mark!r}]}}), model.resize_token_embeddings(len(tokenizer))"
+        f"{other}",
+    )
+
+
+def _written_end(template: ChatTemplate) -> str:
+    """What is written after an answer whether or not a question follows, without blanks around it."""
+    turns = ([ASKED, {"role": ASSISTANT, "content": answer}] for answer in PROBES)
+    try:
+        first, second = ((template.text_of(chat), template.text_of([*chat, ASKED])) for chat in turns)
+    except REFUSALS:
+        return ""
+    last, followed = (_shared(one[::-1], other[::-1])[::-1] for one, other in zip(first, second, strict=True))
+    return _BEGUN_MARK.sub("", _shared(last, followed)).strip()
+
+
+def _shared(first: str, second: str) -> str:
+    """What two texts begin with."""
+    return "".join(letter for letter, _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))
