@@ -3,7 +3,7 @@
 https://kueue.sigs.k8s.io/docs/concepts/workload/
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -87,15 +87,15 @@ def is_active(workload: JsonObject) -> bool:
     return (workload.get("spec") or {}).get("active") is not False
 
 
-def why_in_queue(workload: JsonObject, queue: str, pending: Sequence[JsonObject]) -> InQueue:
-    """What its Workload says of a Job that waits. `pending` are those that wait in its queue, as Kueue's visibility API has them."""
+def why_in_queue(workload: JsonObject, queue: str, places: Mapping[str, int]) -> InQueue:
+    """What its Workload says of a Job that waits. `places` are of those that wait in its queue: see `read_places`."""
     name, status = workload["metadata"]["name"], workload.get("status") or {}
     if not is_active(workload):
         what = f"the Workload {name} is deactivated: set its spec.active to true to have it queued again"
         return InQueue(Reason.WORKLOAD_DEACTIVATED, what)
     if _condition(status, "QuotaReserved", "True") is not None:
         return InQueue(Reason.WAITING_FOR_ADMISSION, f"quota is reserved in the queue {queue}; {_checks(status)}")
-    position = _place(name, pending)
+    position = places.get(name)
     where = f"waiting for quota in the queue {queue}" + (f", at place {position}" if position else "")
     eviction = _condition(status, "Evicted", "True")
     if eviction is not None and str(eviction.get("reason")).startswith(_DEACTIVATION):
@@ -107,11 +107,11 @@ def why_in_queue(workload: JsonObject, queue: str, pending: Sequence[JsonObject]
     return InQueue(Reason.WAITING_FOR_QUOTA, f"{where}: {said}" if said else where, position=position)
 
 
-def _place(name: str, pending: Sequence[JsonObject]) -> int | None:
-    """Place among all that wait for the quota. Kueue counts from 0."""
-    own = next((each for each in pending if (each.get("metadata") or {}).get("name") == name), {})
-    place = own.get("positionInClusterQueue")
-    return place + 1 if isinstance(place, int) and place >= 0 else None
+def read_places(pending: Iterable[JsonObject]) -> dict[str, int]:
+    """The place of each Workload, by its name, among all that wait for the quota, of those that Kueue's visibility API lists of a queue.
+    Kueue counts from 0."""
+    named = (((each.get("metadata") or {}).get("name"), each.get("positionInClusterQueue")) for each in pending)
+    return {str(name): place + 1 for name, place in named if name and isinstance(place, int) and place >= 0}
 
 
 def _condition(status: JsonObject, kind: str, value: str) -> JsonObject | None:

@@ -19,6 +19,7 @@ from finetune_operator.job.observation import JobState
 from finetune_operator.job.workload import InQueue, activation, read_workload, why_in_queue
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, REFUSED, api_message, brief, shared_cause
+from finetune_operator.kube.queue_places import QueuePlaces
 from finetune_operator.manifests.job import was_suspended
 
 _VERSIONS: Final = ("v1beta2", "v1beta1")
@@ -40,6 +41,7 @@ class Kueue:
     def __init__(self, kube: Kube, clock: Callable[[], float] = time.monotonic) -> None:
         self._kube = kube
         self._clock = clock
+        self._places = QueuePlaces(kube, clock)
         self._silent: TTLCache[str, bool] = TTLCache(_NAMESPACES, ttl=_SILENT_SECONDS, timer=clock)
 
     async def ensure(
@@ -96,7 +98,8 @@ class Kueue:
                 )
         if suspend:
             return InQueue(Reason.SUSPENDED, f"{refused}: grant it patch on workloads, or do it" if refused else "")
-        said = why_in_queue(workload, queue, await self._pending(namespace, queue, version))
+        queues = _kind("visibility.kueue", version, "localqueues")
+        said = why_in_queue(workload, queue, await self._places.of(queues, namespace, queue))
         return InQueue(said.reason, f"{said.message}; {refused}", position=said.position) if refused else said
 
     async def _workload(self, namespace: str, job: JobState) -> tuple[str, JsonObject | None]:
@@ -121,19 +124,6 @@ class Kueue:
             if page.items or not left:
                 return next(iter(page.items), None)
         return None
-
-    async def _pending(self, namespace: str, queue: str, version: str) -> list[JsonObject]:
-        """Those that wait in a LocalQueue; none where the visibility API is not served, or not for us."""
-        queues = _kind("visibility.kueue", version, "localqueues")
-        try:
-            found = await self._kube.get(queues, namespace, queue, subresource="pendingworkloads")
-        except API_FAILURES as error:
-            # Kueue serves this API itself: where it does not, the job is looked after all the same.
-            if not isinstance(error, ForbiddenException):
-                text = "the place in the queue %s/%s is not known: %s"
-                logger.warning(text, namespace, queue, brief(error), extra={"cause": shared_cause(error)})
-            return []
-        return (found or {}).get("items") or []
 
 
 def _kind(group: str, version: str, plural: str) -> Kind:

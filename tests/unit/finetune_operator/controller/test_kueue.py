@@ -1,5 +1,6 @@
 """Kueue is asked why a Job waits in its queue and holds back one that is suspended, where it may be read; where not, nothing is asked again and again."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -324,3 +325,22 @@ async def test_a_visibility_api_that_fails_costs_the_place_alone() -> None:
 
     assert said is not None
     assert (said.reason, said.position) == ("WaitingForQuota", None)
+
+
+@pytest.mark.parametrize("answer", ["places", "no right", "no answer"])
+async def test_jobs_that_wait_in_one_queue_ask_once_for_their_places(answer: str) -> None:
+    api, now = FakeApi(), 0.0
+    api.put(WORKLOADS, workload(PENDING))
+    api.put(QUEUES, {"metadata": {"name": "team-a"}, "items": LINE})
+    if answer != "places":
+        api.failures["get localqueues"] = refusal(403, "no") if answer == "no right" else TimeoutError()
+    kueue = Kueue(api, lambda: now)
+
+    first = await asyncio.gather(*(why_in_queue(kueue, WAITING) for _ in range(20)))
+    first += [await why_in_queue(kueue, WAITING) for _ in range(20)]
+    asked = api.requests.count("get localqueues")
+    now = 61.0
+    await why_in_queue(kueue, WAITING)
+
+    assert {said and said.position for said in first} == {7 if answer == "places" else None}
+    assert (asked, api.requests.count("get localqueues")) == (1, 2)

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.finetune_operator.samples import job
 
 from finetune_operator.job.parse_children import parse_job
-from finetune_operator.job.workload import activation, is_of_kueue, read_workload, why_in_queue
+from finetune_operator.job.workload import activation, is_of_kueue, read_places, read_workload, why_in_queue
 
 NO_ROOM = "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor a100, 2 more needed"
 
@@ -80,7 +80,7 @@ LINE = [
 def test_the_wait_is_explained(
     raw: dict[str, Any], pending: list[dict[str, Any]], reason: str, message: str, position: int | None
 ) -> None:
-    said = why_in_queue(raw, "team-a", pending)
+    said = why_in_queue(raw, "team-a", read_places(pending))
 
     assert (said.reason, said.message, said.position) == (reason, message, position)
 
@@ -93,7 +93,7 @@ def test_admission_checks_that_have_not_passed_are_named() -> None:
         {"name": "multikueue", "state": "Retry"},
     ]
 
-    said = why_in_queue(raw, "team-a", [])
+    said = why_in_queue(raw, "team-a", {})
 
     assert said.message.endswith("waiting for its admission checks: capacity (waiting for 2 nodes), multikueue")
 
@@ -119,11 +119,11 @@ def test_what_is_read_of_a_workload_says_the_same_and_is_little_whatever_is_in_i
 
     assert kept is not None
     assert len(json.dumps(kept)) < 64 * 1024
-    assert why_in_queue(kept, "q", []).reason == why_in_queue(raw, "q", []).reason == "WaitingForAdmission"
+    assert why_in_queue(kept, "q", {}).reason == why_in_queue(raw, "q", {}).reason == "WaitingForAdmission"
     for plain in (workload(PENDING), workload(EVICTED, PENDING), workload(active=False), workload(RESERVED)):
         read = read_workload(waiting, plain)
         assert read is not None
-        assert why_in_queue(read, "q", LINE) == why_in_queue(plain, "q", LINE)
+        assert why_in_queue(read, "q", read_places(LINE)) == why_in_queue(plain, "q", read_places(LINE))
 
 
 SAME = {"uid": "w-uid", "resourceVersion": "7"}
