@@ -8,6 +8,7 @@ from finetune_api.status import FineTuneJobStatus
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.status.announcements.notices import notifications
+from finetune_operator.status.attempts.usage import with_late_usage
 from finetune_operator.status.change import checked
 from finetune_operator.status.clock_skew import capped_observation, capped_status
 from finetune_operator.status.ended import status_after_the_end
@@ -30,7 +31,7 @@ class Computed:
 def compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> Computed:
     """The status to write, which is one that the API server takes, whatever the pods reported, and when to look again.
 
-    What has ended stays as it is: terminal means terminal.
+    What has ended stays as it is: terminal means terminal. What its pods use until they end as well is added.
     """
     while True:
         try:
@@ -51,6 +52,7 @@ def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> 
     before, explained, again = finetunejob.status, True, None
     if finetunejob.terminal:
         after = status_after_the_end(before, finetunejob.generation, observed.released)
+        after = with_late_usage(finetunejob, observed, after, now)
     else:
         after, verdict = status_under_way(finetunejob, observed, now)
         explained, again = verdict.explained, verdict.again

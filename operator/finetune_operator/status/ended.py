@@ -1,4 +1,4 @@
-"""The status of a job that has ended: it stays as it is. Only that its claim is deleted is known later, and who was told of the end."""
+"""The status of a job that has ended: it stays as it is. Known later are only that its claim is deleted, what its last pods used, and who was told of the end."""
 
 from finetune_api.status import FineTuneJobStatus
 from finetune_api.values import MAX_MESSAGE

@@ -37,6 +37,23 @@ def with_usage(
     return after.model_copy(update={"usage": _account(finetunejob, spec, observed, after, now)})
 
 
+def with_late_usage(
+    finetunejob: FineTuneJob, observed: Observation, after: FineTuneJobStatus, now: datetime
+) -> FineTuneJobStatus:
+    """The status of a job that has ended, such as by the operator's own decision, with what its pods used from then on until they ended as well.
+
+    It changes once none of them runs, and then no more.
+    """
+    before = finetunejob.status
+    if finetunejob.spec is None or before.usage is None or any(pod.terminated is None for pod in observed.pods):
+        return after
+    attempts = _update_times(before.attempts, after.attempts, observed.pods, after.phase, now)
+    if not _added(before.attempts, attempts):
+        return after
+    after = after.model_copy(update={"attempts": attempts})
+    return after.model_copy(update={"usage": _account(finetunejob, finetunejob.spec, observed, after, now)})
+
+
 def _update_times(
     before: Sequence[Attempt], after: Sequence[Attempt], pods: Sequence[PodState], phase: Phase | None, now: datetime
 ) -> list[Attempt]:

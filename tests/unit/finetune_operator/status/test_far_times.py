@@ -34,7 +34,7 @@ from finetune_operator.job.parse_children import (
     worth_of_pod,
 )
 from finetune_operator.job.warnings import Subject
-from finetune_operator.job.workload import read_workload, why_in_queue
+from finetune_operator.job.workload import read_places, read_workload, why_in_queue
 from finetune_operator.kube.events import parse_warning, time_of
 from finetune_operator.status.change import to_manifest
 from finetune_operator.status.compute import compute
@@ -186,8 +186,9 @@ def test_any_event_and_any_workload(one: Any, other: Any, time: Any) -> None:
     status = {"conditions": [{"type": "QuotaReserved", "status": other, "message": one}], "admissionChecks": one}
     workload = {"metadata": {"name": "w", "ownerReferences": [{"uid": "job-uid"}]}, "status": status}
     read = kept(lambda raw: read_workload(parse_job(job()), raw), workload)
+    read_places([{"metadata": {"name": one}, "positionInClusterQueue": other}])
 
     for each in read:
         if each is not None:
-            why_in_queue(each, "q", [])
+            why_in_queue(each, "q", {})
     assert all(each is None or each.seen.year < 9000 for each in warned)

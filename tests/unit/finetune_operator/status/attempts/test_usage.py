@@ -116,6 +116,30 @@ def test_what_was_counted_stays_when_pods_are_gone_and_time_suspended_is_no_use(
     assert [usage["queuedSeconds"] for usage in (saved, gone, later)] == [20, 20, 20]
 
 
+def test_what_pods_use_until_they_end_counts_once_also_after_the_end_of_their_job() -> None:
+    life = Life(runPolicy={"progressDeadlineSeconds": 100, "backoffLimit": 0}, resources={"gpus": 2})
+    up, down = pod(1, state=running(12)), pod(1, state=terminated(143, since=12, until=280))
+    stock = {"trainerStatus": {"progressPercentage": 42}}
+    life.pass_(20, observation(job(), up))
+    life.pass_(60, observation(job(), up, report=received(stock, seconds=50)))
+    life.pass_(110, observation(job(), up, report=received(stock, seconds=50)))
+    given_up = life.pass_(170, observation(job(), up, report=received(stock, seconds=50)))
+    ended = life.status
+
+    meanwhile = life.pass_(200, observation(None, up))
+    late = life.pass_(282, observation(None, down))
+    again = life.pass_(300, observation(None, down))
+    gone = life.pass_(320, observation(None))
+
+    assert ended["phase"] == "Failed"
+    assert (given_up["podSeconds"], gpu_seconds(given_up)) == (153, (306, 0, 306))
+    assert meanwhile == given_up
+    assert (late["podSeconds"], gpu_seconds(late), late["until"]) == (268, (536, 0, 536), stamp(282))
+    assert again == gone == late
+    attempts = [{**ended["attempts"][0], "podSeconds": 268}]
+    assert {**life.status, "usage": None} == {**ended, "attempts": attempts, "usage": None}
+
+
 def test_attempts_that_the_status_has_dropped_still_count() -> None:
     life = Life(runPolicy={"backoffLimit": 50})
     pods = []
