@@ -231,6 +231,7 @@ class Reason(StrEnum):
     TEXTS_OFTEN_UNKNOWN = "TextsOftenUnknown", "The tokenizer does not know many words of the texts.", "Use a model for the language of the texts."
     TOKENS_WITHOUT_EMBEDDING = "TokensWithoutEmbedding", "The tokenizer or config.json has tokens that the model has no embedding for.", "Resize the embeddings and save the model again, if the tokens are meant."
     TURNS_HAVE_NO_END = "TurnsHaveNoEnd", "The chat template ends no turn, so that the model does not learn to stop.", "Use a template that ends turns."
+    UNKNOWN_ROLE = "UnknownRole", "Turns have a role that the chat template does not know.", "Call roles system, user, assistant and tool."
     WARMUP_LONGER_THAN_RUN = "WarmupLongerThanRun", "The learning rate never comes to its highest value.", "Lower warmup_steps."
     WHOLE_NUMBERS = "WholeNumbers", "Labels are floats without fractions: classes or numbers.", "Set model.problemType."
 

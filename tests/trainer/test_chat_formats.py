@@ -311,6 +311,113 @@ def test_a_chat_that_cannot_be_learnt_is_named(tmp_path: Path, turns: list[Any],
     assert error.hint
 
 
+@pytest.mark.parametrize(
+    ("fields", "column", "told"),
+    [
+        ({"tools": "search"}, "tools", "its tools are no list of descriptions of functions: 'search'"),
+        ({"tools": '[{"name": "f"'}, "tools", 'its tools are no list of descriptions of functions: \'[{"name": "f"\''),
+        ({"functions": [{"description": "Look."}]}, "functions", "its tools have a function without a name: {'desc"),
+        ({"tools": [{"type": "function", "function": {}}]}, "tools", "its tools have a function without a name"),
+    ],
+)
+def test_tools_that_are_none_are_named_with_their_own_column(
+    tmp_path: Path, fields: dict[str, Any], column: str, told: str
+) -> None:
+    error = refused(tmp_path, [chat(ASKED, ANSWERED, **fields)], template=TOOLS_CHATML)
+
+    assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
+    assert error.message.startswith(f"column '{column}', row 1 of split 'train' (counted from 1): {told}")
+    assert error.hint is not None
+    assert "{type: function, function: {name, description, parameters}}" in error.hint
+
+
+@pytest.mark.parametrize("tools", ["", "null", "[]", []])
+def test_no_tools_may_be_written_in_any_way(tmp_path: Path, tools: Any) -> None:
+    rows, told = taught(tmp_path, [chat(ASKED, ANSWERED, tools=tools)], TOOLS_CHATML)
+
+    assert rows == [(user("why?") + assistant("so."), "so.<|im_end|>")]
+    assert told == []
+
+
+def test_a_time_within_tools_is_named_with_their_column(tmp_path: Path) -> None:
+    tools = [{"name": "f", "since": datetime(2024, 1, 1, tzinfo=UTC)}]
+
+    error = refused(tmp_path, write_parquet(tmp_path / "rows.parquet", [chat(ASKED, ANSWERED, tools=tools)]))
+
+    assert error.message.startswith("column 'tools', row 1 of split 'train' (counted from 1): it holds a time")
+
+
+def test_a_completion_that_is_no_chat_is_named_with_its_own_column_and_messages(tmp_path: Path) -> None:
+    prompt = chat(ASKED, ANSWERED, ASKED)["messages"]
+
+    for completion, told in (
+        ([{"role": "assistant", "content": 4}], "message 1 (assistant) has the content 4, which is no text"),
+        ([{"role": "user", "content": "x"}], "the assistant says nothing in the completion"),
+    ):
+        error = refused(tmp_path, [{"prompt": prompt, "completion": completion}])
+
+        assert error.message == f"column 'completion', row 1 of split 'train' (counted from 1): {told}"
+
+
+@pytest.mark.parametrize(
+    ("role", "meant"),
+    [("usr", "; did you mean 'user'?"), ("asistant", "; did you mean 'assistant'?"), ("critic, 2", "")],
+)
+def test_turns_of_a_role_that_nobody_knows_are_warned_of_with_row_and_role(
+    tmp_path: Path, role: str, meant: str
+) -> None:
+    rows, told = taught(tmp_path, [chat(ASKED, ANSWERED), *[chat((role, "hm"), ASKED, ANSWERED)] * 2])
+
+    assert rows[1] == (
+        f"<|im_start|>{role}\nhm<|im_end|>\n" + user("why?") + assistant("so."),
+        "so.<|im_end|>",
+    )
+    assert told == [
+        (
+            "UnknownRole",
+            f"split 'train', 2 rows, the first is row 2 of split 'train' (counted from 1): turns have the role {role!r}, which "
+            "neither this trainer nor the model's chat template knows: they are written as they are, and not learnt. Call "
+            f"roles system, user, assistant and tool{meant}",
+        )
+    ]
+
+
+def test_a_role_that_the_template_names_is_not_warned_of(tmp_path: Path) -> None:
+    template = "{% if messages[0].role == 'critic' %}{% endif %}" + CHATML
+
+    assert taught(tmp_path, [chat(("critic", "hm"), ASKED, ANSWERED)], template)[1] == []
+
+
+def test_a_role_that_the_template_refuses_is_named(tmp_path: Path) -> None:
+    template = (
+        "{% for m in messages %}{% if m.role == 'usr' %}{{ raise_exception('no') }}{% endif %}{% endfor %}" + CHATML
+    )
+
+    error = refused(tmp_path, [chat(("usr", "hm"), ANSWERED)], template=template)
+
+    assert error.message.endswith(": the model's chat template refuses it: no")
+    assert error.hint is not None
+    assert error.hint.endswith("and not 'usr'; did you mean 'user'?")
+
+
+@pytest.mark.parametrize("form", [("role", "content"), ("from", "value")])
+def test_blanks_around_a_role_are_none_of_it(tmp_path: Path, form: tuple[str, str]) -> None:
+    turns = [dict(zip(form, turn, strict=True)) for turn in (("user ", "why?"), (" Assistant\n", "so."))]
+    column = "messages" if form[0] == "role" else "conversations"
+
+    rows, told = taught(tmp_path, [{column: turns}])
+
+    assert rows == [(user("why?") + assistant("so."), "so.<|im_end|>")]
+    assert told == []
+
+
+@pytest.mark.parametrize("role", ["", " ", 4])
+def test_a_role_that_is_no_word_is_named(tmp_path: Path, role: Any) -> None:
+    error = refused(tmp_path, [{"messages": [{"role": role, "content": "hm"}, {"role": "assistant", "content": "x"}]}])
+
+    assert f"message 1 has the role {role!r}" in error.message
+
+
 def test_a_chat_in_python_s_own_form_is_told_how_to_be_written(tmp_path: Path) -> None:
     error = refused(tmp_path, [{"messages": str(chat(ASKED, ANSWERED)["messages"])}])
 

@@ -47,7 +47,9 @@ def load_tokenizer(pretrained: Pretrained, source: str) -> Tokenizer:
             raise model_error(
                 Reason.NO_PADDING_TOKEN,
                 f"the tokenizer of {source} has neither a padding token nor an end-of-text token",
-                "save it with one: tokenizer.add_special_tokens({'pad_token': '[PAD]'}), and resize the embeddings",
+                "save it with the end of text that the model was trained with, which pads too, and by which language models learn "
+                "to stop: tokenizer.eos_token = '</s>'; or, for other tasks, with a padding token: "
+                "tokenizer.add_special_tokens({'pad_token': '[PAD]'}), and resize the embeddings",
             )
         logger.info("%s has no padding token; its end-of-text token %r pads", source, tokenizer.eos_token)
         tokenizer.pad_token = tokenizer.eos_token

@@ -119,11 +119,11 @@ def _split(inputs: Inputs, rows: Rows, layout: Layout, longest: int, packed: boo
             "input_ids": [tokens for tokens, _ in labels],
             "labels": [values for _, values in labels],
             _LEARNT: [any(label != IGNORED_LABEL for label in values) for _, values in labels],
-            _NOTES: [",".join(row.notes) for row in encoded],
+            _NOTES: ["\n".join(row.notes) for row in encoded],
         }
 
     def finish(examples: Examples) -> Examples:
-        notes = [note.split(",") for note in examples.dataset[_NOTES][:]]
+        notes = [note.split("\n") for note in examples.dataset[_NOTES][:]]
         report_notes(rows, notes, layout)
         learnt = _with_answers(rows, examples, [NOT_LEARNT in note for note in notes], longest)
         return _packed(rows, learnt, longest) if packed else learnt
@@ -133,7 +133,7 @@ def _split(inputs: Inputs, rows: Rows, layout: Layout, longest: int, packed: boo
         settings.completion_only_loss,
         cut,
         inputs.pretrained.revision,
-        "with marks and thoughts, one beginning",
+        "with marks, thoughts and roles, one beginning",
     )
     return Split(rows, layout.all_columns, encode, made_by, finish)
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import datasets
 
+from finetune_trainer.base.text import did_you_mean
+
 Message = dict[str, Any]
 ASSISTANT: Final = "assistant"
 SYSTEM: Final = ("system", "developer")
@@ -20,12 +22,16 @@ _ROLES: Final = {
     **dict.fromkeys(("function_call", "tool_call"), "function_call"),
 }
 """Names of roles, and what templates call them; empty where they call them so."""
+_SPEAKERS: Final = "system, user, assistant or tool"
 _NOT_FOR_TEMPLATES: Final = ("weight", "train", "function_call", "from", "value", "refusal")
 _TEXTS: Final = ("text", "input_text", "output_text", "refusal")
 """Types of parts that are text."""
 THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
 """Fields of a turn that hold what was thought before it was said."""
 _FUNCTION: Final = ("function", "name", "arguments")
+_FORM_OF_TOOLS: Final = (
+    "write tools as a list of {type: function, function: {name, description, parameters}}, or such a list as JSON"
+)
 _ALPACA = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.",
     "Below is an instruction that describes a task, paired with an input that provides further context. Write a response "
@@ -36,10 +42,12 @@ _ALPACA = (
 class ChatError(Exception):
     """A chat that cannot be learnt, with the reason for people and a remedy."""
 
-    def __init__(self, problem: str, hint: str) -> None:
+    def __init__(self, problem: str, hint: str, field: str = "messages") -> None:
         super().__init__(problem)
         self.problem = problem
         self.hint = hint
+        self.field = field
+        """Whose column holds it: `messages`, where that is one of several, `tools` or `completion`."""
 
 
 @dataclass(frozen=True)
@@ -63,23 +71,13 @@ def read_chat(value: Any, tools: Any = None, system: str | None = None) -> Chat:
     Raises:
         ChatError: When it is no chat, or the assistant says nothing.
     """
-    entries = _from_json(value)
-    if isinstance(entries, Mapping) and all(isinstance(column, list) for column in entries.values()):
-        # Older versions of datasets keep a list of structures as a structure of lists.
-        entries = [dict(zip(entries, turn, strict=True)) for turn in zip(*entries.values(), strict=True)]
-    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        raise _no_list(entries)
-    messages = [_turn(number, entry) for number, entry in enumerate(entries, start=1)]
+    messages, learnt = _turns(value)
     if not any(message["role"] == ASSISTANT for message in messages):
         roles = ", ".join(dict.fromkeys(str(message["role"]) for message in messages))
         raise ChatError(
             f"the assistant says nothing in it: there are {f'only turns of {roles}' if roles else 'no turns'}",
             "drop the row; or, where one of them is the assistant by another name, call the roles user and assistant",
         )
-    learnt = [
-        _is_learnt(number, message["role"], entry)
-        for number, (message, entry) in enumerate(zip(messages, entries, strict=True), start=1)
-    ]
     return with_system(Chat(messages, learnt, read_tools(tools)), system)
 
 
@@ -105,15 +103,19 @@ def read_answer(prompt: Any, completion: Any, whole: bool, tools: Any = None, sy
     """
     if not isinstance(prompt, list) or not isinstance(completion, list):
         raise ChatError("prompt and completion are not both lists of {role, content}", "write both as text or as turns")
-    chat = read_chat([*prompt, *completion], tools)
-    if not any(message["role"] == ASSISTANT for message in chat.messages[len(prompt) :]):
-        raise ChatError("the assistant says nothing in the completion", "drop the row")
-    if prompt and chat.messages[len(prompt) - 1]["role"] == ASSISTANT:
+    asked, before = _turns(prompt)
+    if asked and asked[-1]["role"] == ASSISTANT:
         raise ChatError(
             "the prompt ends in a turn of the assistant", "put what it says there at the beginning of the completion"
         )
-    learnt = [wanted and (whole or turn >= len(prompt)) for turn, wanted in enumerate(chat.learnt)]
-    return with_system(replace(chat, learnt=learnt), system)
+    try:
+        answers, wanted = _turns(completion)
+    except ChatError as error:
+        raise ChatError(error.problem, error.hint, "completion") from error
+    if not any(message["role"] == ASSISTANT for message in answers):
+        raise ChatError("the assistant says nothing in the completion", "drop the row", "completion")
+    learnt = [*(before if whole else [False] * len(asked)), *wanted]
+    return with_system(Chat([*asked, *answers], learnt, read_tools(tools)), system)
 
 
 def instruction_chat(instruction: str, given: str | None, output: str, system: str | None) -> Chat:
@@ -167,16 +169,40 @@ def read_tools(value: Any) -> list[dict[str, Any]] | None:
         ChatError: When they are no list of objects.
     """
     tools = _from_json(value)
-    if tools is None or tools == "":
+    if tools is None or (
+        isinstance(tools, str) and tools.strip() in ("", "null")
+    ):  # null is what json.dumps makes of None
         return None
     read = [_from_json(tool) for tool in tools] if isinstance(tools, list) else [tools]
     if not all(isinstance(tool, dict) for tool in read):
-        raise ChatError(
-            f"its tools are no list of descriptions of functions: {value!r:.80}", "see OpenAI's form of tools"
-        )
-    return [
-        {"type": "function", "function": tool} if "name" in tool and "parameters" in tool else tool for tool in read
-    ] or None
+        raise ChatError(f"its tools are no list of descriptions of functions: {value!r:.80}", _FORM_OF_TOOLS, "tools")
+    return [_tool(tool) for tool in read] or None
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """A function in OpenAI's form; what that has beside functions, such as {type: web_search}, as it is."""
+    if "function" not in tool and tool.get("type", "function") != "function":
+        return tool
+    function = _from_json(tool.get("function", {key: value for key, value in tool.items() if key != "type"}))
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise ChatError(f"its tools have a function without a name: {tool!r:.80}", _FORM_OF_TOOLS, "tools")
+    return {**(tool if "function" in tool else {"type": "function"}), "function": dict(function)}
+
+
+def _turns(value: Any) -> tuple[list[Message], list[bool]]:
+    """The turns of a list, and which of them are learnt."""
+    entries = _from_json(value)
+    if isinstance(entries, Mapping) and all(isinstance(column, list) for column in entries.values()):
+        # Older versions of datasets keep a list of structures as a structure of lists.
+        entries = [dict(zip(entries, turn, strict=True)) for turn in zip(*entries.values(), strict=True)]
+    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
+        raise _no_list(entries)
+    messages = [_turn(number, entry) for number, entry in enumerate(entries, start=1)]
+    learnt = [
+        _is_learnt(number, message["role"], entry)
+        for number, (message, entry) in enumerate(zip(messages, entries, strict=True), start=1)
+    ]
+    return messages, learnt
 
 
 def _turn(number: int, entry: Mapping[str, Any]) -> Message:
@@ -223,17 +249,52 @@ def _no_text(message: str, content: Any, entry: Mapping[str, Any]) -> ChatError:
 
 def _role(number: int, entry: Mapping[str, Any]) -> str:
     written = entry.get("role", entry.get("from"))
-    if not isinstance(written, str):
+    if written is None:
         keys = ", ".join(entry)
         raise ChatError(
             f"message {number} has no role, only {keys}", "rename them to role (user, assistant, …) and content"
         )
+    if not isinstance(written, str) or not written.strip():
+        raise ChatError(f"message {number} has the role {written!r:.40}", f"write who speaks: {_SPEAKERS}")
+    written = " ".join(written.split())
     known = _ROLES.get(written.lower())
     if known is None and "role" not in entry:
         raise ChatError(
             f"message {number} is from '{written}', which is none of {', '.join(_ROLES)}", "rename it to one of them"
         )
     return written if known is None else known or written.lower()
+
+
+def unknown_roles(chat: Chat) -> set[str]:
+    """Roles that are not among those that templates usually know."""
+    return {turn["role"] for turn in chat.messages} - _ROLES.keys()
+
+
+def role_meant(role: str) -> str:
+    """`; did you mean …?`, or nothing."""
+    return did_you_mean(role, (name for name, other in _ROLES.items() if not other))
+
+
+def parts_of(chat: Chat) -> set[str]:
+    """What a template may pass over: `tools`, `tool_calls`, thoughts, and the roles that speak beside user and assistant."""
+    roles = {turn["role"] for turn in chat.messages if turn.get("content")} - {"user", ASSISTANT}
+    calls = {"tool_calls"} if any("tool_calls" in turn for turn in chat.messages) else set()
+    thoughts = {field for field in THOUGHTS if any(turn.get(field) for turn in chat.messages)}
+    return roles | calls | thoughts | ({"tools"} if chat.tools else set())
+
+
+def remedy(refusal: str, chat: Chat) -> str:
+    """What to do about a chat that a template refuses in these words."""
+    if odd := sorted(unknown_roles(chat)):
+        return f"drop the row, or call roles as the template knows them ({_SPEAKERS}), and not {odd[0]!r}{role_meant(odd[0])}"
+    text = refusal.lower()
+    if any(role in text for role in SYSTEM):
+        return "put what the system says into the first turn of the user, or leave it out"
+    if parts_of(chat) & {"tool", "tools", "tool_calls"}:
+        return "use a model whose chat template knows tools, or drop the row"
+    if "alternat" in text:
+        return "let user and assistant take turns, the user first: join turns of one that follow each other, or drop the row"
+    return "give turns as the model expects them, or drop the row"
 
 
 def _is_learnt(number: int, role: str, entry: Mapping[str, Any]) -> bool:

@@ -18,14 +18,16 @@ from finetune_trainer.data.chats.conversations import (
     instruction_prompt,
     is_kept_as_json,
     loses_nulls,
+    parts_of,
     read_answer,
     read_chat,
+    unknown_roles,
     without_nulls,
 )
 from finetune_trainer.data.chats.ends import check_end_of_turn
 from finetune_trainer.data.chats.formats import Layout, is_chat
-from finetune_trainer.data.chats.notes import EMPTY_ANSWER, MARK, NOT_LEARNT, NULLS, RENAMED, SYSTEM_TWICE
-from finetune_trainer.data.chats.template import find_chat_template, parts_of
+from finetune_trainer.data.chats.notes import EMPTY_ANSWER, MARK, NOT_LEARNT, NULLS, RENAMED, ROLE, SYSTEM_TWICE
+from finetune_trainer.data.chats.template import find_chat_template
 from finetune_trainer.data.columns import check_text
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import Batch, encode_texts, without_outer_blanks
@@ -131,7 +133,7 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
     read, written = _reader(layout, settings), set[str]()
 
     def encode_one(row: Mapping[str, Any]) -> Encoded:
-        values = {column: without_nulls(value) for column, value in row.items()}
+        values = _plain(row, layout)
         read_as = read(values)
         chat = template.named(read_as)
         tokens, marks = template.render_marked(chat) if settings.answers_only else template.render_without(chat)
@@ -140,7 +142,9 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
         nulls = [NULLS] if exact and loses_nulls(*(row.get(column) for column in exact)) else []
         said = "\n".join(str(turn.get("content", "")) for turn in chat.messages)
         within = [f"{MARK}{mark}" for mark in template.marks if mark in said]
-        return Encoded(tokens, marks, [*sorted(passed_over), *nulls, *within, *_notes(read_as, values, layout)])
+        odd = unknown_roles(chat) - set(passed_over)
+        roles = [f"{ROLE}{role}" for role in sorted(odd) if not template.names(role)]
+        return Encoded(tokens, marks, [*sorted(passed_over), *nulls, *within, *roles, *_notes(read_as, values, layout)])
 
     def encode(batch: Batch, indices: list[int]) -> list[Encoded]:
         encoded = []
@@ -148,12 +152,24 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
             try:
                 encoded.append(encode_one({column: values[row] for column, values in batch.items()}))
             except ChatError as error:
-                where = f"column '{next(iter(layout.columns.values()))}', {rows.name_row(index)}"
+                column = layout.column_of(error.field)
+                where = f"column '{column}', {rows.name_row(index)}"
                 raise data_error(Reason.BAD_CHAT, f"{where}: {error.problem}", error.hint) from error
             came_on()  # a chat of sixty turns, of which each is found by writing those before it, takes seconds
         return encoded
 
     return encode
+
+
+def _plain(row: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
+    """The row without nulls within its values."""
+    values = {}
+    for column, value in row.items():
+        try:
+            values[column] = without_nulls(value)
+        except ChatError as error:
+            raise ChatError(error.problem, error.hint, layout.field_of(column)) from error
+    return values
 
 
 def _reader(layout: Layout, settings: Settings) -> Callable[[Mapping[str, Any]], Chat]:

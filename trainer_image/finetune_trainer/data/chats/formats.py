@@ -49,6 +49,13 @@ class Layout:
     def all_columns(self) -> list[str]:
         return [*self.columns.values(), *self.beside.values()]
 
+    def column_of(self, field: str) -> str:
+        """The column of a field; the first that is read where the form has no such field."""
+        return {**self.columns, **self.beside}.get(field) or next(iter(self.columns.values()))
+
+    def field_of(self, column: str) -> str:
+        return next(field for field, of in {**self.columns, **self.beside}.items() if of == column)
+
 
 def find_layout(settings: DatasetSettings, rows: Rows) -> Layout:
     """The form that is asked for; else the one that the named columns have, and then the columns that are there.

@@ -6,7 +6,7 @@ from typing import Final
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.chats.conversations import THOUGHTS
+from finetune_trainer.data.chats.conversations import THOUGHTS, role_meant
 from finetune_trainer.data.chats.formats import Layout
 from finetune_trainer.data.rows import Rows
 
@@ -19,6 +19,8 @@ EMPTY_ANSWER: Final = "says nothing"
 NULLS: Final = "nulls"
 MARK: Final = "mark "
 """With the mark behind it."""
+ROLE: Final = "role "
+"""With the role behind it."""
 
 
 def report_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> None:
@@ -47,6 +49,13 @@ def report_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> 
                 Reason.END_WITHIN_TEXT,
                 f"{of_rows}: turns hold {note.removeprefix(MARK)!r}, by which the model's chat template parts turns or texts end: "
                 "the model reads it so, also where it is only written about; take it out of what is said",
+            )
+        elif note.startswith(ROLE):
+            role = note.removeprefix(ROLE)
+            warn(
+                Reason.UNKNOWN_ROLE,
+                f"{of_rows}: turns have the role {role!r}, which neither this trainer nor the model's chat template knows: they are "
+                f"written as they are, and not learnt. Call roles system, user, assistant and tool{role_meant(role)}",
             )
         elif note == SYSTEM_TWICE:
             column = layout.beside.get("system")

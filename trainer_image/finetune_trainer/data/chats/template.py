@@ -14,7 +14,14 @@ from trl.data_utils import common_prefix_length
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import model_error
-from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, THOUGHTS, Chat, ChatError, Message
+from finetune_trainer.data.chats.conversations import (
+    ASSISTANT,
+    THOUGHTS,
+    Chat,
+    ChatError,
+    Message,
+    remedy,
+)
 
 REFUSALS = (TemplateError, TypeError, ValueError, KeyError)
 ASKED: Message = {"role": "user", "content": "why"}
@@ -115,6 +122,11 @@ class ChatTemplate:
             return chat
         turns = [{**turn, "role": "system"} if turn["role"] == "developer" else turn for turn in chat.messages]
         return replace(chat, messages=turns)
+
+    def names(self, role: str) -> bool:
+        """Whether it does something of its own for a role."""
+        text = str(self.text or self.tokenizer.chat_template)
+        return f"'{role}'" in text or f'"{role}"' in text
 
     def writes(self, chat: Chat, part: str) -> bool:
         """Whether it does not pass over one of `parts_of` the chat in silence."""
@@ -273,7 +285,7 @@ class ChatTemplate:
             else:
                 return dict(encoded)
         refused = refusals[:2][-1]  # of calls that with a content, since a missing one is none of the user's mistakes
-        raise ChatError(f"the model's chat template refuses it: {refused}", _remedy(str(refused), chat)) from refused
+        raise ChatError(f"the model's chat template refuses it: {refused}", remedy(str(refused), chat)) from refused
 
 
 def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
@@ -296,14 +308,6 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
         marked = tokenizer.is_fast and has_generation_markers(tokenizer.chat_template)
         return ChatTemplate(tokenizer, None, marked)
     return ChatTemplate(tokenizer, text, marked=tokenizer.is_fast)
-
-
-def parts_of(chat: Chat) -> set[str]:
-    """What a template may pass over: `tools`, `tool_calls`, thoughts, and the roles that speak beside user and assistant."""
-    roles = {turn["role"] for turn in chat.messages if turn.get("content")} - {"user", ASSISTANT}
-    calls = {"tool_calls"} if any("tool_calls" in turn for turn in chat.messages) else set()
-    thoughts = {field for field in THOUGHTS if any(turn.get(field) for turn in chat.messages)}
-    return roles | calls | thoughts | ({"tools"} if chat.tools else set())
 
 
 def _without(chat: Chat, part: str) -> Chat:
@@ -381,14 +385,3 @@ def _with_text_arguments(message: Message) -> Message:
         for call in message["tool_calls"]
     ]
     return {**message, "tool_calls": calls}
-
-
-def _remedy(refusal: str, chat: Chat) -> str:
-    text = refusal.lower()
-    if any(role in text for role in SYSTEM):
-        return "put what the system says into the first turn of the user, or leave it out"
-    if parts_of(chat) & {"tool", "tools", "tool_calls"}:
-        return "use a model whose chat template knows tools, or drop the row"
-    if "alternat" in text:
-        return "let user and assistant take turns, the user first: join turns of one that follow each other, or drop the row"
-    return "give turns as the model expects them, or drop the row"
