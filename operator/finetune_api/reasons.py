@@ -83,6 +83,7 @@ class Reason(StrEnum):
     ADAPTER_NOT_SUPPORTED = "AdapterNotSupported", "The adapter is of another kind than LoRA.", "Use a LoRA adapter."
     BASE_NOT_NAMED = "BaseNotNamed", "The adapter does not name the model that it belongs to.", "Write base_model_name_or_path in adapter_config.json."
     FILE_IS_LFS_POINTER = "FileIsLfsPointer", "A file of the model or data set is a git LFS pointer, not the file itself.", "Run `git lfs pull` where it was copied from."
+    MODEL_CONFIG_WRONG = "ModelConfigWrong", "transformers can make no model of what config.json says.", "Correct the field that the message names; a model that is newer than the trainer's transformers needs a newer image."
     MODEL_ERROR = "ModelError", "The model cannot be used.", "Read the message, and the log of the pod."
     MODEL_FAILS = "ModelFails", "The model fails on whatever it is given.", "Check that the model fits the task; the message has its error."
     MODEL_GATED = "ModelGated", "The Hub lets only some accounts read the model.", "Request access on the Hub, and name a Secret with an HF_TOKEN in model.secretRef."

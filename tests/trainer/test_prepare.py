@@ -310,4 +310,4 @@ def test_weights_that_are_not_there_are_missed(
     code, said = prepare(settings)
 
     assert code == ExitCode.MODEL
-    assert f"file://{folder} cannot be loaded: " in said
+    assert f"file://{folder}: model.safetensors.index.json does not tell which files hold the weights: " in said

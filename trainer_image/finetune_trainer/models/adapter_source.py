@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
-from finetune_trainer.base.errors import model_error
+from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.models.model_files import read_json, read_settings
 from finetune_trainer.models.model_source import ADAPTER_CONFIG
 from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, Tensors, local_tensors
@@ -63,26 +64,83 @@ def find_adapter(folder: Path, source: str) -> Adapter | None:
     base = _base(settings, source)
     described = f"{source}, an adapter of {base.source},"
     if settings.get("peft_type") != "LORA":
-        raise model_error(
-            Reason.ADAPTER_NOT_SUPPORTED,
-            f"{described} is of peft's type {settings.get('peft_type')}: training goes on from LoRA alone",
-            "merge it into its base by merge_and_unload, and set model.source to the result",
-        )
+        raise _of_another_kind(described, settings.get("peft_type"))
     tensors = local_tensors(folder, described, ADAPTER_WEIGHTS)
     prefix = "base_model.model."
     named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()} if tensors is not None else None
     return Adapter(source, folder, settings, base, named)
 
 
+def check_is_model(folder: Path, source: str) -> None:
+    """What is in the folder of an adapter's base is no adapter.
+
+    Raises:
+        TrainerError: MODEL.
+    """
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise model_error(
+            Reason.ADAPTER_NOT_SUPPORTED,
+            f"{source} is itself an adapter",
+            "merge that one into its own base by merge_and_unload, and name the result as the base of this one "
+            f"(base_model_name_or_path in its {ADAPTER_CONFIG})",
+        )
+
+
+def _of_another_kind(described: str, kind: Any) -> TrainerError:
+    from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
+
+    method = next((method for name, method in PEFT_TYPE_TO_TUNER_MAPPING.items() if name == kind), None)
+    what = f"is of peft's type {kind}" if kind else f"has no peft_type in its {ADAPTER_CONFIG}"
+    return model_error(
+        Reason.ADAPTER_NOT_SUPPORTED,
+        f"{described} {what}: training goes on from LoRA alone",
+        "merge it into its base by merge_and_unload, and set model.source to the result"
+        if hasattr(method, "merge_and_unload")
+        else "set model.source to the base, and train an adapter by LoRA (training.lora)",
+    )
+
+
 def _base(settings: Mapping[str, Any], source: str) -> ModelSource:
-    """The model that an adapter's configuration names: a source as in model.source, a path on this machine, or an id on the Hub."""
+    """The model that an adapter's configuration names: a source as in model.source, a path on this machine, or an id on the Hub.
+
+    Raises:
+        TrainerError: MODEL when it names none.
+    """
     name = settings.get("base_model_name_or_path")
-    if not name:
+    if name is None or name == "":
         raise model_error(
             Reason.BASE_NOT_NAMED,
             f"{source} is an adapter, and does not name the model that it belongs to",
             f"write it into its {ADAPTER_CONFIG}, as base_model_name_or_path",
         )
-    if (is_hub_id(name) and Path(name).is_dir()) or Path(name).is_absolute():
-        name = f"file://{Path(name).absolute()}"
-    return ModelSource(source=name, revision=settings.get("revision") or ModelSource.model_fields["revision"].default)
+    try:
+        base = ModelSource(source=_as_source(name) if isinstance(name, str) else name)
+    except ValueError as error:
+        raise model_error(
+            Reason.BASE_NOT_NAMED,
+            f"{source} is an adapter, and what its {ADAPTER_CONFIG} names as its base is no model's place: {name!r:.200}",
+            "write into it, as base_model_name_or_path, where the base is: its id on the Hub (org/name), /the/path of its "
+            "folder where the trainer runs, pvc://claim/path, s3://, gs:// or az://bucket/path",
+        ) from error
+    revision = settings.get("revision") or base.revision
+    try:
+        return ModelSource(source=base.source, revision=revision)
+    except ValueError as error:
+        raise model_error(
+            Reason.BASE_NOT_NAMED,
+            f"{source} is an adapter, and its {ADAPTER_CONFIG} has no revision of its base, but {revision!r:.200}",
+            f"write a branch, a tag or a commit of {base.source} into it, or null",
+        ) from error
+
+
+def _as_source(name: str) -> str:
+    """What an adapter names as its base, with a path on this machine as a URI."""
+    try:
+        is_here = Path(name).is_absolute() or (is_hub_id(name) and Path(name).is_dir())
+    except (OSError, ValueError):  # of a text that is too long for a name, or has a zero in it
+        return name
+    return (
+        f"file://{quote(str(Path(name).resolve() if '..' in Path(name).parts else Path(name).absolute()))}"
+        if is_here
+        else name
+    )

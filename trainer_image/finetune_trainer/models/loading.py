@@ -6,7 +6,7 @@
 import copy
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.finite import check_finite
 from finetune_trainer.models.generating import repair_generation
 from finetune_trainer.models.model_files import check_generates_by_itself
+from finetune_trainer.models.model_source import CONFIG
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.models.quantized import restored
 from finetune_trainer.models.special_tokens import align_special_tokens, check_special_tokens
@@ -107,7 +108,8 @@ def _load_shapes(
     """The model without numbers, and what `from_pretrained` would report of its weights, as far as their heads are known."""
     config = copy.deepcopy(pretrained.config)
     config.update(options)
-    with model_failures(settings), torch.device("meta"):
+    named = settings.model_copy(update={"source": pretrained.source})  # of an adapter the base
+    with model_failures(named, pretrained.folder / CONFIG), torch.device("meta"):
         model = kind.from_config(config, dtype=pretrained.dtype, trust_remote_code=False)
     if pretrained.tensors is not None:
         try:
@@ -163,9 +165,41 @@ def check_all_was_read(model: PreTrainedModel, info: Mapping[str, Any], source: 
             raise model_error(
                 Reason.WEIGHTS_DO_NOT_FIT,
                 f"{source}: weights are {what} ({count}{listed(sorted(names), 4)}) for what its config.json describes",
-                "config.json and the weights must be of the same model"
-                + ("; scales and the like are those of quantized weights" if what == "left over" else ""),
+                _remedy(model, what, names, info["unexpected_keys"]),
             )
+
+
+_AROUND = {"module.": "DistributedDataParallel", "_orig_mod.": "torch.compile", "base_model.model.": "peft"}
+"""What leaves its name at the beginning of those of all weights of a model that was saved within it."""
+
+
+def _remedy(model: PreTrainedModel, what: str, names: Iterable[str], left: Iterable[str]) -> str:
+    """What to do about weights that are wrong, by those that were left over."""
+    left = set(left)
+    if what == "left over":
+        return (
+            "config.json and the weights must be of the same model; scales and the like are those of quantized weights"
+        )
+    if any(".lora_A." in name for name in left):
+        return "an adapter is among the weights: merge it into them by merge_and_unload, and save the result"
+    prefix = _prefix(model, sorted(names), left) if what == "missing" else None
+    if not prefix:
+        return "config.json and the weights must be of the same model"
+    who = " and ".join(f"{name} ({mark})" for mark, name in _AROUND.items() if mark in prefix)
+    return (
+        f"in the files the names of weights begin with {prefix}, as {who or 'another module around the model'} leaves them: "
+        "take that away, or save the model that is within by save_pretrained"
+    )
+
+
+def _prefix(model: PreTrainedModel, missing: list[str], left: Set[str]) -> str | None:
+    """What the weights that are missing have before their names in the file; None where most of them are not there at all."""
+    body = f"{model.base_model_prefix}."
+    for names in (missing, [name.removeprefix(body) for name in missing]):
+        for prefix in {key.removesuffix(names[0]) for key in left if key.endswith(f".{names[0]}")}:
+            if sum(prefix + name in left for name in names) * 2 >= len(names):
+                return prefix
+    return None
 
 
 def _mismatched(info: Mapping[str, Any]) -> list[str]:

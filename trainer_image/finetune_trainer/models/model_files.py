@@ -65,7 +65,8 @@ def read_settings(file: Path, source: str) -> dict[str, Any]:
     """Return what a model's or adapter's JSON file holds, once it is checked.
 
     Raises:
-        TrainerError: MODEL when a file beside it is not there in truth, or a field leads to code that is not installed here.
+        TrainerError: MODEL when a file beside it is not there in truth, it is no JSON object, or a field leads to code that is
+            not installed here.
     """
     for path in sorted(file.parent.iterdir()):
         if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(_POINTER):
@@ -74,7 +75,16 @@ def read_settings(file: Path, source: str) -> dict[str, Any]:
                 f"{source}: {path.name} is a git LFS pointer, and not the file itself",
                 "fetch the files: git lfs pull; or copy the model by hf download",
             )
-    settings: dict[str, Any] = read_json(file)
+    try:
+        settings = read_json(file)
+        if not isinstance(settings, dict):
+            raise ValueError(f"it holds a {type(settings).__name__}")
+    except ValueError as error:
+        raise model_error(
+            Reason.MODEL_UNREADABLE,
+            f"{source}: {file.name} is no JSON object: {error!s:.200}",
+            "copy it again: it was cut off, or is another file",
+        ) from error
     check_runs_no_code(settings, file.name, source)
     return settings
 
@@ -104,7 +114,7 @@ def check_runs_no_code(content: Any, name: str, source: str) -> None:
     Raises:
         TrainerError: MODEL, naming the field.
     """
-    for field, value in _fields(content):
+    for field, value in fields_of(content):
         kind = field.rpartition(".")[2].lstrip("_").removesuffix("_internal")
         if kind in _LOADERS and value:
             raise _needs_code(source, f"{name}: {field}")
@@ -138,18 +148,18 @@ def _is_attention_here(value: Any) -> bool:
         return False
 
 
-def _fields(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def fields_of(content: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each field with its path."""
     if isinstance(content, PreTrainedConfig):
         content = vars(content)
     if isinstance(content, list):
         for each in content:
-            yield from _fields(each, path)
+            yield from fields_of(each, path)
     elif isinstance(content, dict):
         for name, value in content.items():
             field = f"{path}.{name}" if path else str(name)
             yield field, value
-            yield from _fields(value, field)
+            yield from fields_of(value, field)
 
 
 def _needs_code(source: str, what: str) -> TrainerError:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from transformers import AutoModel
 
+from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.files import digest_of
-from finetune_trainer.models.adapter_source import Adapter, find_adapter
+from finetune_trainer.models.adapter_source import Adapter, check_is_model, find_adapter
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.model_files import read_config
 from finetune_trainer.models.model_source import CONFIG, bring
@@ -98,30 +99,38 @@ def find_pretrained(settings: ModelSource, volumes: Volumes) -> Pretrained:
     with model_failures(settings):
         folder, commit = bring(settings, volumes)
         adapter = find_adapter(folder, settings.source)
-        return _of_base(adapter, volumes) if adapter else _of_files(folder, commit, settings.source)
+        return _of_base(adapter, volumes) if adapter else _of_files(folder, commit, settings)
 
 
 def _of_base(adapter: Adapter, volumes: Volumes) -> Pretrained:
     """The model that an adapter belongs to, with it."""
     try:
-        base = find_pretrained(adapter.base, volumes)
+        with model_failures(adapter.base):
+            folder, commit = bring(adapter.base, volumes)
+            check_is_model(folder, adapter.base.source)
+            base = _of_files(folder, commit, adapter.base)
     except TrainerError as error:
+        not_there = (
+            f"bring the base {adapter.base.source} to where its adapter_config.json says, or write there where it is "
+            "(base_model_name_or_path)"
+        )
         raise TrainerError(
             error.exit_code,
             error.reason,
             f"{adapter.source} is an adapter, and its base cannot be used: {error.message}",
-            f"bring the base {adapter.base.source} to where its adapter_config.json says, or write there where it is "
-            "(base_model_name_or_path)",
+            not_there if error.reason == Reason.MODEL_NOT_FOUND else error.hint or not_there,
         ) from error
     base.config.update(adapter.head)
     logger.info("%s is an adapter: its base is %s", adapter.source, adapter.base.source)
     return replace(base, adapter=adapter, revision=f"{_digest(adapter.folder)} on {base.revision}")
 
 
-def _of_files(folder: Path, commit: str | None, source: str) -> Pretrained:
+def _of_files(folder: Path, commit: str | None, settings: ModelSource) -> Pretrained:
     """The model whose files are in `folder`; with a `commit`, of the Hub."""
+    source = settings.source
     config, place = folder / CONFIG, hub_id(source) if commit else str(folder)
-    content = read_config(config, source, place, _arguments(commit))
+    with model_failures(settings, config):
+        content = read_config(config, source, place, _arguments(commit))
     found = Pretrained(source, place, commit or _digest(folder), content, folder, commit)
     tensors = hub_tensors(folder, place, commit, source) if commit else local_tensors(folder, source)
     return replace(found, tensors=tensors)

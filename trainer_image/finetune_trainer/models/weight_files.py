@@ -46,9 +46,13 @@ def local_tensors(folder: Path, source: str, known: tuple[str, ...] = WEIGHTS) -
             "model.source must hold weights as save_pretrained writes them",
         )
     found: dict[str, torch.Tensor] = {}
-    for name in _parts(folder, first):
+    for name in _parts(folder, first, source):
         if not (folder / name).exists():
-            raise model_error(Reason.WEIGHTS_MISSING, f"{source} lacks {name}, which its {first} names")
+            raise model_error(
+                Reason.WEIGHTS_MISSING,
+                f"{source} lacks {name}, which its {first} names",
+                "copy all files of the model, this one too; a copy that was cut off may be gone on with",
+            )
         part = _tensors_of(folder / name, source)
         if part is None:
             return None
@@ -56,11 +60,38 @@ def local_tensors(folder: Path, source: str, known: tuple[str, ...] = WEIGHTS) -
     return found
 
 
-def _parts(folder: Path, first: str) -> list[str]:
-    """Names of the files with weights that belong to `first`: an index of them, or the only one."""
+def _parts(folder: Path, first: str, source: str) -> list[str]:
+    """Names of the files with weights that belong to `first`: an index of them, or the only one.
+
+    Raises:
+        TrainerError: MODEL when the index does not tell.
+    """
     if not first.endswith(_INDEX):
         return [first]
-    return sorted(set(read_json(folder / first)["weight_map"].values()))
+    try:
+        return sorted(set(_weight_map(folder / first).values()))
+    except ValueError as error:
+        raise model_error(
+            Reason.MODEL_UNREADABLE,
+            f"{source}: {first} does not tell which files hold the weights: {error!s:.200}",
+            "copy it again, or write it anew by save_pretrained: its weight_map names for each weight a file beside it",
+        ) from error
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """The file of each weight.
+
+    Raises:
+        ValueError: It does not tell, or leads to other folders.
+    """
+    content = read_json(index)
+    held = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(held, dict) or not held:
+        raise ValueError("it has no weight_map")
+    for file in held.values():
+        if not isinstance(file, str) or file in ("", "..") or set("/\\").intersection(file):
+            raise ValueError(f"it names {file!r} as a file")
+    return held
 
 
 def file_of(folder: Path, name: str, known: tuple[str, ...]) -> str | None:
@@ -73,17 +104,15 @@ def file_of(folder: Path, name: str, known: tuple[str, ...]) -> str | None:
     first = next((file for file in known if (folder / file).exists()), None)
     if first is None or not first.endswith(_INDEX):
         return first
-    held: dict[str, str] = read_json(folder / first)["weight_map"]
-    return next(
-        (file for key, file in held.items() if f".{name}".endswith(f".{key}") or key.endswith(f".{name}")), None
-    )
+    held = _weight_map(folder / first).items()
+    return next((file for key, file in held if f".{name}".endswith(f".{key}") or key.endswith(f".{name}")), None)
 
 
 def hub_tensors(folder: Path, repository: str, revision: str, source: str) -> Tensors | None:
     """As `local_tensors`, of a repository on the Hub with its folder in the cache: of weights that are not there only heads
     are fetched."""
     cached = next((name for name in WEIGHTS if (folder / name).exists()), None)
-    if cached and all((folder / name).exists() for name in _parts(folder, cached)):
+    if cached and all((folder / name).exists() for name in _parts(folder, cached, source)):
         return local_tensors(folder, source)
     files = HfApi().model_info(repository, revision=revision, token=hub_token("model"))
     names = {sibling.rfilename for sibling in files.siblings or ()}

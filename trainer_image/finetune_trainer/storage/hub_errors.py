@@ -63,7 +63,12 @@ def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: s
     if found(LocalEntryNotFoundError):
         return _unreachable(kind, source, "the Hub cannot be reached, and it is not in the cache")
     if found(EntryNotFoundError):
-        return TrainerError(code, _INCOMPLETE[kind], f"{kind} {source} lacks a file: {str(chain[-1]).splitlines()[0]}")
+        return TrainerError(
+            code,
+            _INCOMPLETE[kind],
+            f"{kind} {source} lacks a file: {str(chain[-1]).splitlines()[0]}",
+            f"upload it there, or set {'model.revision' if kind == 'model' else 'dataset.revision'} to a commit that has it",
+        )
     if failed := next((c for c in chain if isinstance(c, HfHubHTTPError)), None):
         status = failed.response.status_code if failed.response is not None else 0
         if status in (401, 403):
