@@ -224,6 +224,7 @@ def messages(*turns: tuple[str, Any]) -> dict[str, Any]:
     ("rows", "reason", "told"),
     [
         ([{"text": "the sky"}, {"text": " "}], "EmptyText", "column 'text' has nothing to learn in row 2"),
+        ([{"text": "\u200b\ufeff"}], "EmptyText", "column 'text' has nothing to learn in row 1"),
         ([{"prompt": "what", "completion": ""}], "EmptyText", "column 'completion' has nothing to learn in row 1"),
         ([{"prompt": "what", "completion": 3}], "ColumnType", "column 'completion' of split 'train' holds int64"),
         ([{"prompt": "what", "answer": "red"}], "ColumnNotFound", "no column 'text', only prompt, answer"),

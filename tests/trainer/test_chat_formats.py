@@ -426,10 +426,11 @@ def test_a_chat_in_python_s_own_form_is_told_how_to_be_written(tmp_path: Path) -
     assert "json.dumps" in error.hint
 
 
-def test_a_turn_in_which_the_assistant_says_nothing_is_reported(tmp_path: Path) -> None:
-    rows, told = taught(tmp_path, [chat(ASKED, ("assistant", " "))])
+@pytest.mark.parametrize("said", [" ", "\u200b"])
+def test_a_turn_in_which_the_assistant_says_nothing_is_reported(tmp_path: Path, said: str) -> None:
+    rows, told = taught(tmp_path, [chat(ASKED, ("assistant", said))])
 
-    assert [learnt for _, learnt in rows] == [" <|im_end|>"]
+    assert [learnt for _, learnt in rows] == [f"{said}<|im_end|>"]
     assert [reason for reason, _ in told] == ["EmptyAnswers"]
     assert "1 rows, the first is row 1 of split 'train'" in told[0][1]
 

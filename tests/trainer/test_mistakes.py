@@ -238,8 +238,8 @@ MISTAKES: dict[str, tuple[Mistake, ExitCode, str, str]] = {
         "column 'label' of split 'train' holds text, and a list is needed (row 1: 'a')",
     ),
     "number that is text": (
-        problem("regression", label=["1.5", "2"]), ExitCode.DATA, "ColumnType",
-        "column 'label' of split 'train' holds text, and regression needs numbers (row 1: '1.5')",
+        problem("regression", label=["1,5", "2"]), ExitCode.DATA, "ColumnType",
+        "column 'label' of split 'train' holds text, and regression needs numbers (row 1: '1,5')",
     ),
     "number that is none": (
         lambda s, f: rows(s, f, text=["a", "b"], label=[1.5, math.inf]), ExitCode.DATA, "ValueMissing",

@@ -69,6 +69,18 @@ LINES = '{"text": "a", "label": "x"}\n{"text": "b", "label": "y"}\n'
 READ = {"text": ["a", "b"], "label": ["x", "y"]}
 
 
+def test_a_folder_a_class_is_told_how_to_be_written(read: Read) -> None:
+    files: dict[str, str | bytes] = {
+        f"{split}/{name}/1.txt": "a film\n" for split in ("train", "test") for name in ("pos", "neg")
+    }
+
+    found = failure(read, files)
+
+    assert found.message == "split 'train' has no column 'label', only text"
+    assert found.hint is not None
+    assert found.hint.endswith('with a row for each file: {"text": …, "label": "pos"}')
+
+
 # Csv
 
 

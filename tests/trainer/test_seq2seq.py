@@ -110,6 +110,7 @@ def test_arguments_that_need_the_decoder_s_inputs_or_other_batches_work(
     ("row", "preprocessing", "reason", "told"),
     [
         ({"text": "sky", "target": " "}, {}, "EmptyText", "column 'target' is empty in row 1 of split 'train'"),
+        ({"text": "sky", "target": "\u200b"}, {}, "EmptyText", "column 'target' is empty in row 1 of split 'train'"),
         ({"text": "", "target": "blue"}, {}, "EmptyText", "column 'text' is empty in row 1 of split 'train'"),
         ({"text": "sky", "target": 3}, {}, "ColumnType", "column 'target' of split 'train' holds int64"),
         ({"text": "sky", "label": "blue"}, {}, "ColumnNotFound", "no column 'target', only text, label"),

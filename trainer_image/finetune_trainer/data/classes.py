@@ -15,7 +15,7 @@ import numpy.typing as npt
 from finetune_api.reasons import Reason
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed, seen
-from finetune_trainer.data.class_names import NUMBER, look_of, number_in_writing, several_in_one
+from finetune_trainer.data.class_names import NUMBER, fraction_as_text, look_of, number_in_writing, several_in_one
 from finetune_trainer.data.labels import names_its_classes
 from finetune_trainer.data.rows import Rows
 
@@ -69,14 +69,15 @@ def warn_of_odd_classes(
         names: Of the classes, in the order of their ids.
         in_order: Whether rows are learnt in the order of the file.
     """
+    declared = names_its_classes(train.rows, column)
     found = chain(
         _one_class(names, train, evaluation),
         _absent(names, train, evaluation),
         _alike(names, train),
         _numbers_and_words(names, train),
-        _numbers(names, train),
+        _numbers(names, train, declared),
         _several_in_one(names, train),
-        _many(names, train, names_its_classes(train.rows, column)),
+        _many(names, train, declared),
         _sorted(names, train, in_order),
         _sorted(names, evaluation, False) if evaluation else (),
     )
@@ -150,12 +151,18 @@ def _numbers_and_words(names: Sequence[str], train: Labels) -> Iterator[tuple[Re
     )
 
 
-def _numbers(names: Sequence[str], train: Labels) -> Iterator[tuple[Reason, str]]:
+def _numbers(names: Sequence[str], train: Labels, declared: bool) -> Iterator[tuple[Reason, str]]:
     if train.single and (name := number_in_writing(names)):
         yield (
             Reason.NUMBERS_AS_CLASSES,
             f"each label is a number that is written as text, such as {_shown(name)}, and each of the {len(names)} is a class of "
             "its own. To learn how large it is, write plain numbers (1234.5)",
+        )
+    elif train.single and not declared and (name := fraction_as_text(names)):
+        yield (
+            Reason.NUMBERS_AS_CLASSES,
+            f"each label is a number that is written as text, such as {_shown(name)}, and each of the {len(names)} is a class of "
+            "its own. To learn how large it is, set model.problemType to regression, or write numbers without quotes",
         )
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import datasets
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.base.text import did_you_mean, named, seen
+from finetune_trainer.base.text import did_you_mean, is_blank, named, seen
 from finetune_trainer.data.class_names import look_of
 from finetune_trainer.data.readers.decoding import TO_UTF8
 from finetune_trainer.data.rows import Rows
@@ -94,13 +95,32 @@ def _is_written_list(text: str) -> bool:
         return False
 
 
-def warn_of_empty_texts(rows: Rows, column: str) -> None:
-    """Warn of empty texts with their number: that is no mistake where only some are, but seldom meant."""
+def check_not_empty(rows: Rows, columns: Collection[str]) -> None:
+    """Warn of texts that show nothing, with their number: that is no mistake where only some are, but seldom meant.
+
+    Raises:
+        TrainerError: DATA where all texts of all of these columns are empty.
+    """
+    empty = {column: _empty_texts(rows, column) for column in columns}
+    told = [_told(rows, column, marks) for column, marks in empty.items() if marks.any()]
+    if all(marks.all() for marks in empty.values()):
+        raise data_error(
+            Reason.EMPTY_TEXT, "; ".join(told), "set dataset.columns.text to the column that holds the texts"
+        )
+    for message in told:
+        warn(Reason.EMPTY_TEXTS, message)
+
+
+def _told(rows: Rows, column: str, empty: npt.NDArray[np.bool_]) -> str:
+    if empty.all():
+        return f"column '{column}': all {len(empty)} texts of split '{rows.split}' are empty"
+    return f"column '{column}' has {int(empty.sum())} empty texts, the first in {rows.name_row(int(empty.argmax()))}"
+
+
+def _empty_texts(rows: Rows, column: str) -> npt.NDArray[np.bool_]:
+    """Of each row whether its text shows nothing."""
     texts = rows.dataset.select_columns([column]).with_format("arrow").iter(batch_size=_AT_ONCE)
-    empty = np.concatenate([pc.equal(pc.utf8_trim_whitespace(table[column]), "").to_numpy() for table in texts])
-    if empty.any():
-        first = rows.name_row(int(empty.argmax()))
-        warn(Reason.EMPTY_TEXTS, f"column '{column}' has {int(empty.sum())} empty texts, the first in {first}")
+    return np.array([is_blank(text) for table in texts for text in table[column].to_pylist()], bool)
 
 
 def kind_of(feature: Any) -> str:
@@ -125,6 +145,12 @@ def _where_it_may_be(rows: Rows, column: str, field: str) -> str | None:
         return (
             f"does the first line of the file hold a row? Write names of columns above it; else set dataset.columns.{field} to "
             "the column that holds it"
+        )
+    if there == ["text"] and rows.dataset.info.builder_name == "text":
+        return (
+            "files of text (.txt) are read line by line, and hold nothing but that: write the rows as jsonl or parquet with a column "
+            f"'{seen(column)}'; where each folder is a class and each file a text (pos/1.txt, neg/1.txt), with a row for each file: "
+            '{"text": …, "label": "pos"}'
         )
     first = rows.dataset[0]
     if any(isinstance(first[name], list) and column in first[name] for name in there):

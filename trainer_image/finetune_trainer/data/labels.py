@@ -14,14 +14,17 @@ from finetune_api.training import METRICS_OF_PROBLEM
 from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.data.class_names import number_in_writing
+from finetune_trainer.base.text import did_you_mean, is_blank, listed
+from finetune_trainer.data.class_names import number_in_writing, plain_number
 from finetune_trainer.data.columns import example, kind_of
 from finetune_trainer.data.rows import Rows
 
 _LISTS = (datasets.List, datasets.LargeList)
 _MOST_FLOATS = 20
 """So many different whole numbers are taken as classes where a column holds floats, as a table with gaps makes of ids."""
+
+_MARKS_AS_TEXT = ({"0", "1"}, {"0.0", "1.0"}, {"false", "true"})
+_TO_NUMBERS = "set dataset.columns.label to a column of numbers, or leave model.problemType out"
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,14 @@ def problem_of(rows: Rows, column: str, wanted: Problem | None, metrics: Collect
     feature = rows.dataset.features[column]
     if isinstance(feature, _LISTS):
         return "multi_label_classification"
+    numbers_asked = bool({*metrics} & {*METRICS_OF_PROBLEM["regression"]})
     if not kind_of(feature).startswith("float"):
-        return "single_label_classification"
+        meant = numbers_asked and kind_of(feature) == "text" and None not in map(plain_number, rows.dataset[column][:])
+        return "regression" if meant else "single_label_classification"
     values = set(rows.dataset[column][:])
     if not all(map(float.is_integer, values)):
         return "regression"
-    if {*metrics} & {*METRICS_OF_PROBLEM["regression"]}:
+    if numbers_asked:
         return "regression"
     classes = 1 < len(values) <= _MOST_FLOATS
     taken, other = ("classes", "regression") if classes else ("numbers to learn", "single_label_classification")
@@ -131,6 +136,12 @@ def several_labels(rows: Rows, column: str, known: Sequence[str] = ()) -> Severa
         names = [str(number) for number in range(max(map(len, lists)))]
         _check_two(rows, column, names)
         return Several(names, marked=True)
+    elif kind == "text" and _marks_as_text(lists):
+        raise data_error(
+            Reason.COLUMN_TYPE,
+            f"column '{column}' of split '{rows.split}' holds lists of marks that are written as text ({example(rows, column)})",
+            "write a mark for each class as a number (0, 1) or as true and false, without quotes",
+        )
     return Several(label_names(rows, column, known), marked=False)
 
 
@@ -161,23 +172,46 @@ def numbers(rows: Rows, column: str) -> list[float]:
         TrainerError: DATA when the column holds no numbers; naming the row, for one that is not finite.
     """
     kind = kind_of(rows.dataset.features[column])
-    if not kind.startswith(("float", "int", "uint")):
-        raise data_error(
-            Reason.COLUMN_TYPE,
-            f"column '{column}' of split '{rows.split}' holds {kind}, and regression needs numbers "
-            f"({example(rows, column)})",
-            "write plain numbers (1234.5), without commas, signs and words"
-            if kind == "text"
-            and number_in_writing([text for text in rows.dataset[:_MOST_FLOATS][column] if text is not None])
-            else "set dataset.columns.label to a column of numbers, or leave model.problemType out",
-        )
-    found = [float(value) for value in rows.dataset[column][:]]
+    if kind == "text":
+        found = _written_numbers(rows, column)
+    elif kind.startswith(("float", "int", "uint")):
+        found = [float(value) for value in rows.dataset[column][:]]
+    else:
+        raise _no_numbers(rows, column, _TO_NUMBERS)
     broken = next((index for index, value in enumerate(found) if not math.isfinite(value)), None)
     if broken is not None:
         raise data_error(
             Reason.VALUE_MISSING, f"column '{column}' is {found[broken]} in {rows.name_row(broken)}", "drop the row"
         )
     return found
+
+
+def _written_numbers(rows: Rows, column: str) -> list[float]:
+    """Numbers that are written as text, as json has them in quotes."""
+    texts = [text or "" for text in rows.dataset[column][:]]
+    found = [plain_number(text) for text in texts]
+    if None not in found:
+        return [number for number in found if number is not None]
+    odd = [text for text, number in zip(texts, found, strict=True) if number is None and text.strip()]
+    if number_in_writing([*odd, *(text for text in texts[:_MOST_FLOATS] if text)]):
+        raise _no_numbers(rows, column, "write plain numbers (1234.5), without commas, signs and words")
+    if all(number is None for number in found):
+        raise _no_numbers(rows, column, _TO_NUMBERS)
+    first = found.index(None)
+    raise data_error(
+        Reason.COLUMN_TYPE,
+        f"column '{column}' holds {texts[first]!r:.60} in {rows.name_row(first)}, and regression needs numbers",
+        "write a number there (1234.5), or drop the row",
+    )
+
+
+def _no_numbers(rows: Rows, column: str, hint: str) -> TrainerError:
+    kind = kind_of(rows.dataset.features[column])
+    return data_error(
+        Reason.COLUMN_TYPE,
+        f"column '{column}' of split '{rows.split}' holds {kind}, and regression needs numbers ({example(rows, column)})",
+        hint,
+    )
 
 
 def warn_of_constant(rows: Rows, column: str, values: Sequence[float]) -> None:
@@ -211,6 +245,13 @@ def _marks(kind: str, lists: list[list[int]]) -> bool:
     return kind.startswith(("int", "uint")) and len(lengths) == 1 and min(lengths) > 1 and {*chain(*lists)} <= {0, 1}
 
 
+def _marks_as_text(lists: list[list[str]]) -> bool:
+    """Lists of one length, of nothing but two words for yes and no, of which some list has one twice."""
+    words = {text.strip().casefold() for text in chain(*lists)}
+    twice = any(len(set(values)) < len(values) for values in lists)
+    return twice and len({*map(len, lists)}) == 1 and any(words <= marks for marks in _MARKS_AS_TEXT)
+
+
 def _ids_as_floats(lists: list[list[float]]) -> bool:
     """Marks are 0 and 1; what is above, and whole, is the number of a class."""
     values = {*chain(*lists)}
@@ -234,7 +275,7 @@ def _finder(feature: Any, names: Sequence[str]) -> Callable[[Any], int | None]:
     if isinstance(feature, datasets.ClassLabel):
         own = dict(enumerate(feature.names))
         return lambda value: ids.get(own.get(value, ""))
-    return lambda value: ids.get(_name(value)) if str(value).strip() else None
+    return lambda value: ids.get(_name(value)) if not is_blank(str(value)) else None
 
 
 def _name(value: Any) -> str:
@@ -249,7 +290,7 @@ def _id(
     if found is not None:
         return found
     where = f"column '{column}' in {rows.name_row(index)}"
-    if not str(value).strip():
+    if is_blank(str(value)):
         raise data_error(Reason.VALUE_MISSING, f"{where} is empty", "fill it in or drop the row")
     if value == -1:
         raise data_error(Reason.NOT_LABELLED, f"{where} is -1, which means not labelled", "use a split that has labels")

@@ -14,6 +14,7 @@ from finetune_api.sources import Columns
 from finetune_api.training import METRICS_OF_TASK, Metric
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
+from finetune_trainer.base.text import is_blank
 from finetune_trainer.data.columns import check_columns, check_text
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.rows import Rows
@@ -128,7 +129,7 @@ def _split(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None
     def encode(batch: Batch, indices: list[int]) -> Batch:
         for column in used.values():
             for text, index in zip(batch[column], indices, strict=True):
-                if not text.strip():
+                if is_blank(text):
                     raise data_error(
                         Reason.EMPTY_TEXT, f"column '{column}' is empty in {rows.name_row(index)}", "drop the row"
                     )

@@ -16,7 +16,7 @@ from finetune_api.training import METRICS_OF_PROBLEM, Metric
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.classes import Labels, warn_of_odd_classes
-from finetune_trainer.data.columns import check_columns, check_no_lists, check_text, warn_of_empty_texts
+from finetune_trainer.data.columns import check_columns, check_no_lists, check_not_empty, check_text
 from finetune_trainer.data.examples import Examples
 from finetune_trainer.data.labels import (
     label_ids,
@@ -115,10 +115,10 @@ def _check_rows(rows: Rows, columns: Columns) -> None:
     """
     used = _column_fields(columns)
     check_columns(rows, used)
-    for field in ("text", "textPair"):
-        if field in used:
-            check_text(rows, field, used[field])
-            warn_of_empty_texts(rows, used[field])
+    texts = {field: used[field] for field in ("text", "textPair") if field in used}
+    for field, column in texts.items():
+        check_text(rows, field, column)
+    check_not_empty(rows, texts.values())
     check_no_lists(rows, columns.label)
 
 

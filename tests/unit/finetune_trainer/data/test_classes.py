@@ -135,6 +135,20 @@ def test_numbers_that_are_written_as_text_are_reported(labels: list[str]) -> Non
     assert f"each of the {len(labels)} is a class of its own" in told["NumbersAsClasses"]
 
 
+@pytest.mark.parametrize("labels", [["0.125", "0.5", "2"], ["1e-3", "2e-3"], ["-0.5", ".5"]])
+def test_fractions_that_are_written_as_text_are_reported_with_the_remedy(labels: list[str]) -> None:
+    told = warnings(rows(labels * 10))
+
+    assert list(told) == ["NumbersAsClasses"]
+    assert f"each of the {len(labels)} is a class of its own" in told["NumbersAsClasses"]
+    assert "set model.problemType to regression" in told["NumbersAsClasses"]
+
+
+@pytest.mark.parametrize("labels", [["0", "1", "2"], ["007", "-1"], ["0.5", "high"]])
+def test_whole_numbers_and_words_are_classes_without_a_word(labels: list[str]) -> None:
+    assert warnings(rows(labels * 10)) == {}
+
+
 @pytest.mark.parametrize("sign", [",", ", ", ";", "|", " | "])
 def test_a_class_that_is_made_of_others_is_reported(sign: str) -> None:
     told = warnings(rows(["wind", f"wind{sign}rain", "rain"]))

@@ -202,6 +202,11 @@ def test_the_mark_of_what_no_loss_counts_is_no_class(labels: list[Any]) -> None:
         (["1,5", "2"], "write plain numbers (1234.5), without commas, signs and words"),
         ([None, "1,5"], "write plain numbers (1234.5), without commas, signs and words"),
         (["10 %", "20 %"], "write plain numbers (1234.5), without commas, signs and words"),
+        (["0.5", "1,5"], "write plain numbers (1234.5), without commas, signs and words"),
+        (["0.5", "good"], "write a number there (1234.5), or drop the row"),
+        (["0.5", " "], "write a number there (1234.5), or drop the row"),
+        (["0.5", "nan"], "write a number there (1234.5), or drop the row"),
+        ([True, False], "set dataset.columns.label to a column of numbers, or leave model.problemType out"),
         (["good", "bad"], "set dataset.columns.label to a column of numbers, or leave model.problemType out"),
     ],
 )
@@ -210,3 +215,39 @@ def test_numbers_in_writing_are_told_how_to_be_written(labels: list[Any], hint: 
         numbers(rows(labels), "label")
 
     assert caught.value.hint == hint
+
+
+def test_plain_numbers_in_quotes_are_learnt_as_numbers_where_that_is_asked_for() -> None:
+    written = rows(["0.125", " 3", "-1e-2", "+.5"])
+
+    assert numbers(written, "label") == [0.125, 3.0, -0.01, 0.5]
+    assert problem_of(written, "label", None, ["mse"]) == "regression"
+    assert problem_of(written, "label", None) == "single_label_classification"
+    assert problem_of(rows(["0.5", "x"]), "label", None, ["mse"]) == "single_label_classification"
+
+
+def test_a_word_among_numbers_in_quotes_is_named_with_its_row() -> None:
+    with pytest.raises(TrainerError) as caught:
+        numbers(rows(["0.125", "high", "0.5"]), "label")
+
+    assert caught.value.message == (
+        "column 'label' holds 'high' in row 2 of split 'train' (counted from 1), and regression needs numbers"
+    )
+
+
+@pytest.mark.parametrize("labels", [[["0", "1", "1"], ["1", "0", "0"]], [["True", "True"], ["False", "True"]]])
+def test_marks_that_are_written_as_text_are_refused(labels: list[Any]) -> None:
+    with pytest.raises(TrainerError, match="holds lists of marks that are written as text"):
+        several_labels(rows(labels), "label")
+
+
+def test_classes_that_are_called_0_and_1_are_classes() -> None:
+    assert several_labels(rows([["0"], ["0", "1"]]), "label") == Several(["0", "1"], marked=False)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u200b"])
+def test_a_label_that_shows_nothing_is_empty(blank: str) -> None:
+    labels = rows(["a", "b", blank])
+
+    with pytest.raises(TrainerError, match=r"column 'label' in row 3 of split 'train' \(counted from 1\) is empty"):
+        label_ids(labels, "label", label_names(labels, "label"))

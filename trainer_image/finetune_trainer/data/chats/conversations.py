@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import datasets
 
-from finetune_trainer.base.text import did_you_mean
+from finetune_trainer.base.text import did_you_mean, is_blank
 
 Message = dict[str, Any]
 ASSISTANT: Final = "assistant"
@@ -83,7 +83,7 @@ def read_chat(value: Any, tools: Any = None, system: str | None = None) -> Chat:
 
 def with_system(chat: Chat, system: str | None) -> Chat:
     """With a first turn that says so, unless the chat has one or there is nothing to say."""
-    if not (system and system.strip()) or has_system(chat):
+    if not system or is_blank(system) or has_system(chat):
         return chat
     return replace(chat, messages=[{"role": "system", "content": system}, *chat.messages], learnt=[False, *chat.learnt])
 
@@ -120,7 +120,7 @@ def read_answer(prompt: Any, completion: Any, whole: bool, tools: Any = None, sy
 
 def instruction_chat(instruction: str, given: str | None, output: str, system: str | None) -> Chat:
     """An instruction and its input, parted by an empty line, as what the user says."""
-    asked = f"{instruction}\n\n{given}" if given and given.strip() else instruction
+    asked = f"{instruction}\n\n{given}" if given and not is_blank(given) else instruction
     messages = [{"role": "user", "content": asked}, {"role": ASSISTANT, "content": output}]
     return with_system(Chat(messages, [False, True]), system)
 
@@ -128,8 +128,8 @@ def instruction_chat(instruction: str, given: str | None, output: str, system: s
 def instruction_prompt(instruction: str, given: str | None, system: str | None) -> str:
     """The prompt that Stanford's Alpaca was trained with (github.com/tatsu-lab/stanford_alpaca); `system` in place of
     its first sentences."""
-    filled = bool(given and given.strip())
-    intro = system if system and system.strip() else _ALPACA[filled]
+    filled = given is not None and not is_blank(given)
+    intro = system if system and not is_blank(system) else _ALPACA[filled]
     between = f"\n\n### Input:\n{given}" if filled else ""
     return f"{intro}\n\n### Instruction:\n{instruction}{between}\n\n### Response:\n"
 

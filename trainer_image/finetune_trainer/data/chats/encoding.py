@@ -9,6 +9,7 @@ from trl.data_utils import common_prefix_length
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import data_error, model_error
+from finetune_trainer.base.text import is_blank
 from finetune_trainer.base.time_limit import came_on
 from finetune_trainer.data.chats.conversations import (
     Chat,
@@ -193,7 +194,7 @@ def _notes(chat: Chat, row: Mapping[str, Any], layout: Layout) -> list[str]:
     first = chat.messages[0]
     notes = [NOT_LEARNT] if not any(chat.learnt) else []
     answers = [turn for turn, learnt in zip(chat.messages, chat.learnt, strict=True) if learnt]
-    if any(not turn.get("content", "").strip() and "tool_calls" not in turn for turn in answers):
+    if any(is_blank(turn.get("content", "")) and "tool_calls" not in turn for turn in answers):
         notes.append(EMPTY_ANSWER)
     if system and has_system(chat) and first != {"role": "system", "content": system}:
         notes.append(SYSTEM_TWICE)
@@ -212,7 +213,7 @@ def _beside(batch: Batch, layout: Layout, name: str) -> list[Any]:
 
 def _check_filled(rows: Rows, column: str, batch: Batch, indices: list[int]) -> None:
     for text, index in zip(batch[column], indices, strict=True):
-        if not text.strip():
+        if is_blank(text):
             raise data_error(
                 Reason.EMPTY_TEXT, f"column '{column}' has nothing to learn in {rows.name_row(index)}", "drop the row"
             )
