@@ -26,10 +26,18 @@ class Panel:
     stacked: bool = False
 
 
+_HEARD: Final = (
+    "last_over_time(finetune_leader[10m] offset 1h) or "
+    "(finetune_leader and on (job, instance) process_start_time_seconds > time() - 3600)"
+)
+"""The processes of which all that they counted in the last hour was heard: where Prometheus itself has just begun, there are none."""
+
+
 def _counted(labels: str, counter: str) -> str:
     """How many there were in the last hour. The first one begins its series, of which `increase` knows nothing: all that a new series holds is new."""
     series = f"{counter}{{{_IN}}}"
-    return f"sum by ({labels}) (({series} unless last_over_time({series}[10m] offset 1h)) or increase({series}[1h]))"
+    new = f"{series} unless last_over_time({series}[10m] offset 1h) and on (job, instance) ({_HEARD})"
+    return f"sum by ({labels}) (({new}) or increase({series}[1h]))"
 
 
 def _quantiles(metric: str, window: str = "$__rate_interval") -> dict[str, str]:

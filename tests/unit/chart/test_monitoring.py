@@ -23,8 +23,18 @@ Json = dict[str, Any]
 Render = Callable[..., dict[str, Json]]
 
 
-def alerts() -> list[Json]:
+def rules() -> list[Json]:
     return [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
+
+
+def alerts() -> list[Json]:
+    return [rule for rule in rules() if "alert" in rule]
+
+
+def recorded() -> dict[str, set[str]]:
+    """The series that rules make, and the labels by which they do."""
+    made = {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
+    return {name: set(re.split(r",\s*", re.findall(r" by \((.*?)\)", expr)[0])) for name, expr in made.items()}
 
 
 def panels() -> list[Json]:
@@ -34,7 +44,7 @@ def panels() -> list[Json]:
 
 
 EXPRESSIONS = {
-    **{f"alert {rule['alert']}": rule["expr"] for rule in alerts()},
+    **{f"rule {rule.get('alert') or rule['record']}": rule["expr"] for rule in rules()},
     **{
         f"panel {panel['title']} {target['refId']}": target["expr"]
         .replace("$__rate_interval", "5m")
@@ -78,7 +88,7 @@ def series() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("expression", EXPRESSIONS.values(), ids=EXPRESSIONS.keys())
 def test_an_expression_selects_series_that_there_are_by_labels_that_they_have(expression: str) -> None:
-    known = series()
+    known = {**series(), **recorded()}
 
     found = list(selectors(promql_parser.parse(expression)))
 
