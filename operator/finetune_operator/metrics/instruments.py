@@ -79,6 +79,12 @@ CONTESTED = Counter(
     registry=REGISTRY,
 )
 REPORTS = Counter("finetune_reports", "Reports of training pods, by answer.", ["answer"], registry=REGISTRY)
+CONNECTIONS_CLOSED = Counter(
+    "finetune_connections_closed",
+    "Connections to the operator that were closed to make room for newer ones, by the bound: of one address, or of all. No report is lost by that: a trainer connects anew.",
+    ["bound"],
+    registry=REGISTRY,
+)
 RECONCILE = Histogram(
     "finetune_reconcile_seconds",
     "A pass for one FineTuneJob, waits for the API included.",

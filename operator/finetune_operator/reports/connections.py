@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from finetune_operator.metrics.instruments import CONNECTIONS_CLOSED
 from finetune_operator.reports.tls import Tls
 
 _BACKLOG = 512
@@ -132,7 +133,9 @@ class Listener:
 
     def _take(self, accepted: socket.socket, address: str) -> None:
         while (surplus := self._one_too_many(address)) is not None:
-            self._drop(surplus)
+            connection, bound = surplus
+            CONNECTIONS_CLOSED.labels(bound).inc()
+            self._drop(connection)
 
         def make() -> asyncio.Protocol:
             protocol = self._protocol()
@@ -146,13 +149,13 @@ class Listener:
         # One that was dropped before its first step never closes what it was given.
         task.add_done_callback(lambda _: None if connection.begun else accepted.close())
 
-    def _one_too_many(self, address: str) -> "_Connection | None":
-        """The connection that has to go so that this address may have one more; None if there is room."""
+    def _one_too_many(self, address: str) -> "tuple[_Connection, str] | None":
+        """The connection that has to go so that this address may have one more, and by which bound; None if there is room."""
         own = self._by_address.get(address, {})
         if len(own) >= self._bounds.per_address:
-            return _first_to_go(own)
+            return _first_to_go(own), "address"
         if self.open >= self._bounds.total:
-            return _first_to_go(max(self._by_address.values(), key=len))
+            return _first_to_go(max(self._by_address.values(), key=len)), "all"
         return None
 
     async def _connect(self, accepted: socket.socket, connection: "_Connection") -> None:

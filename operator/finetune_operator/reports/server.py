@@ -89,6 +89,10 @@ async def serve_reports(
     return await serve(routes, host, port, bounds, most_bytes=MAX_REPORT_BYTES, tls=context, on_trouble=troubles.note)
 
 
+class _TooManyTokens(web.HTTPTooManyRequests):
+    """The API server is not to be asked about another token now."""
+
+
 class _Endpoint:
     """One request at a time; what is cheapest to refuse is refused first, and the body is read last."""
 
@@ -119,7 +123,8 @@ class _Endpoint:
             response = await self._take(request)
         except web.HTTPException as refusal:
             is_unseen = isinstance(refusal.__context__, NotSeenYet)
-            answer = "unknown_pod" if is_unseen else _ANSWERS.get(refusal.status, "not_a_report")
+            named = "too_many_tokens" if isinstance(refusal, _TooManyTokens) else _ANSWERS.get(refusal.status)
+            answer = "unknown_pod" if is_unseen else named or "not_a_report"
             self._troubles.note(
                 address, f"its last report was refused with {refusal.status} ({answer.replace('_', ' ')})"
             )
@@ -165,7 +170,7 @@ class _Endpoint:
     async def _authenticate(self, token: str, sender: Caller, address: str) -> None:
         """Ask the API server whose token it is, unless that is known."""
         if not self._reviews.knows(token):
-            _refuse_if_early(*self._budget.wait(sender, address))
+            _refuse_if_early(*self._budget.wait(sender, address), status=_TooManyTokens)
         try:
             caller = await self._reviews.caller(token)
         except API_FAILURES as error:
@@ -239,9 +244,9 @@ def _refuse_too_large() -> NoReturn:
     ) from None
 
 
-def _refuse_if_early(wait: float, message: str) -> None:
+def _refuse_if_early(wait: float, message: str, *, status: type[web.HTTPError] = web.HTTPTooManyRequests) -> None:
     if wait:
-        _refuse(web.HTTPTooManyRequests, message, headers={"Retry-After": str(math.ceil(wait))})
+        _refuse(status, message, headers={"Retry-After": str(math.ceil(wait))})
 
 
 def _refuse_unavailable(what: str, error: Exception) -> NoReturn:

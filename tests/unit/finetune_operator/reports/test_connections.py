@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from finetune_operator.metrics.instruments import REGISTRY
 from finetune_operator.reports.connections import Bounds, Listener, listen
 
+CLOSED = "finetune_connections_closed_total"
 Connect = Callable[[str], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
@@ -53,6 +55,33 @@ async def answers(connection: tuple[asyncio.StreamReader, asyncio.StreamWriter])
         return await reader.read(1) == b"?"
     except ConnectionError:
         return False
+
+
+@pytest.mark.parametrize(
+    ("addresses", "closed"),
+    [
+        (["127.0.0.1"] * 6, {"address": 2.0, "all": 0.0}),
+        (["127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2", "127.0.0.3", "127.0.0.3", "127.0.0.4"], {"address": 0.0, "all": 1.0}),
+    ],
+)  # fmt: skip
+async def test_connections_that_make_room_are_counted_by_the_bound(
+    connect: Connect, addresses: list[str], closed: dict[str, float]
+) -> None:
+    def counted() -> dict[str, float]:
+        names = {bound: {"bound": bound} for bound in closed}
+        return {bound: REGISTRY.get_sample_value(CLOSED, labels) or 0.0 for bound, labels in names.items()}
+
+    before = counted()
+    for address in addresses:
+        await connect(address)
+
+    async def grown() -> dict[str, float]:
+        await asyncio.sleep(0.01)
+        return {bound: count - before[bound] for bound, count in counted().items()}
+
+    async with asyncio.timeout(20):
+        while await grown() != closed:
+            pass
 
 
 async def test_of_one_address_the_oldest_connection_makes_room(listener: Listener, connect: Connect) -> None:

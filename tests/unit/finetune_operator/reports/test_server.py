@@ -382,15 +382,21 @@ async def test_a_pod_that_reports_too_often_is_told_when_to_come_back(start: Sta
     assert (await endpoint.post(api_server.issue("other")))[0] == 200
 
 
+def reports(answer: str) -> float:
+    return REGISTRY.get_sample_value("finetune_reports_total", {"answer": answer}) or 0.0
+
+
 @pytest.mark.thorough
 async def test_a_flood_of_wrong_tokens_does_not_reach_the_api_server(endpoint: Endpoint, api_server: Any) -> None:
     good = api_server.issue("train-abc")
     await endpoint.post(good)
+    before = reports("too_many_tokens")
 
     forged = [token_of("train-abc", signature=f"forged-{number}") for number in range(100)]
     statuses = {(await endpoint.post(token))[0] for token in forged}
 
     assert statuses == {401, 429}
+    assert reports("too_many_tokens") - before == 101 - len(api_server.reviewed)
     assert len(api_server.reviewed) < 100
     assert (await endpoint.post(good))[0] == 200
 
