@@ -47,19 +47,22 @@ class FineTuneJobs:
         serves: Callable[[str], bool] = lambda namespace: True,
         on_found: Callable[[str], None] = lambda uid: None,
         leads: Callable[[], bool] = lambda: True,
+        on_emptied: Callable[[str], None] = lambda namespace: None,
     ) -> None:
         """`on_used` is called with the namespace of a job, a month, the GPU-seconds of it that its status has more than before, as soon as
         that is seen, and whether the job was not known before; `serves` is whether a namespace is looked at; `on_found` is called with the uid of each job that was not known before; `leads` is whether no other
-        process writes statuses now."""
+        process writes statuses now; `on_emptied` is called with each namespace whose last job is gone, perhaps with the namespace."""
         self.serves = serves
         self._leads = leads
         self._on_found = on_found
+        self._on_emptied = on_emptied
         self._on_change = on_change
         self._on_numbers = on_numbers or on_change
         self._on_listed = on_listed or on_change
         self._on_used = on_used
         self._clock = clock
         self._entries: dict[Key, Entry] = {}
+        self._in_namespace: Counter[str] = Counter()
         self._keys: dict[str, Key] = {}
         self._start = clock()
         self._contacts: dict[str | None, float] = {}
@@ -131,6 +134,8 @@ class FineTuneJobs:
         else:
             if entry is not None:
                 self._drop(key, entry)
+            else:
+                self._in_namespace[key.namespace] += 1
             entry = self._entries[key] = Entry(packed_job(raw))
             self._count_use(key, None, entry.packed[MONTH_USED], is_found=True)
             self._keys[raw["metadata"]["uid"]] = key
@@ -184,6 +189,10 @@ class FineTuneJobs:
         entry = self._entries.pop(key, None)
         if entry is not None:
             self._drop(key, entry)
+            self._in_namespace[key.namespace] -= 1
+            if not self._in_namespace[key.namespace]:
+                del self._in_namespace[key.namespace]
+                self._on_emptied(key.namespace)
             self._on_change(key)
 
     def refresh(self, key: Key, uid: str, live: JsonObject | None) -> None:

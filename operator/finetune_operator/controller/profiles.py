@@ -149,11 +149,6 @@ class Profiles:
         labels = self._labels[namespace] = raw["metadata"].get("labels") or {}
         return labels
 
-    @property
-    def wants_default(self) -> bool:
-        """Whether the profile `default` is still to be looked for."""
-        return self._default_wanted.is_set()
-
     def want_default(self) -> None:
         """Make the profile `default` soon, if it is not there."""
         self._default_wanted.set()
@@ -168,13 +163,15 @@ class Profiles:
         }
         while True:
             await self._default_wanted.wait()
+            # Before it is looked for: it may be deleted while that is answered.
+            self._default_wanted.clear()
             try:
                 if await self._kube.get(PROFILES, "", profile.DEFAULT_NAME) is None:
                     await self._kube.create(PROFILES, manifest)
                     logger.info("made the FineTuneProfile %s", profile.DEFAULT_NAME)
-                self._default_wanted.clear()
             except ConflictException:
-                self._default_wanted.clear()
+                continue
             except API_FAILURES as error:
+                self._default_wanted.set()
                 logger.warning("the FineTuneProfile %s cannot be made: %s", profile.DEFAULT_NAME, brief(error))
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -10,6 +10,7 @@ from finetune_operator.controller.blocked import BlockedJobs
 from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.controller.children.ensure import Children
 from finetune_operator.controller.children.kueue import Kueue
+from finetune_operator.controller.children.shared import SharedObjects
 from finetune_operator.controller.ensuring import Ensurer, Later
 from finetune_operator.controller.next_pass import next_pass, soonest
 from finetune_operator.controller.notices import Notices
@@ -66,13 +67,18 @@ class Reconciler:
         self._profiles = profiles
         self._status = StatusWriter(kube, finetunejobs, numbers, clock)
         self._stand_back = StandBack(kube, finetunejobs, clock)
+        self._shared = SharedObjects(kube, clock)
         self._ensurer = Ensurer(
             ProfileKeeper(profiles),
-            Children(kube, pod_defaults, profiles.own_jobs, clock, kueue),
+            Children(kube, self._shared, pod_defaults, profiles.own_jobs, clock, kueue),
             self._stand_back,
             blocked,
             clock,
         )
+
+    def forget_namespace(self, namespace: str) -> None:
+        """Take nothing for granted there: it has no job any more, and may be deleted, and made anew."""
+        self._shared.doubt(namespace)
 
     async def reconcile(self, key: Key) -> float | None:
         """Run one pass. Return the seconds after which to run the next, or None. Raises API_FAILURES.

@@ -28,13 +28,13 @@ class Children:
     def __init__(
         self,
         kube: Kube,
+        shared: SharedObjects,
         pod_defaults: Callable[[], PodDefaults],
         own_jobs: OwnJobs,
         clock: Callable[[], float] = time.monotonic,
         kueue: Kueue | None = None,
     ) -> None:
         """`kueue` passes suspension on to the queue of a Job, and says why it waits there."""
-        shared = SharedObjects(kube, clock)
         self._remover = Remover(kube, clock)
         self._maker = Maker(kube, shared, pod_defaults, own_jobs)
         self._sync = JobSync(kube, shared, Restorer(kube, shared), pod_defaults, own_jobs, kueue, clock)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from tests.unit.finetune_operator.controller.world import OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
-from tests.unit.finetune_operator.samples import member, merged, pod
+from tests.unit.finetune_operator.samples import finetunejob, member, merged, pod, settled
 
-from finetune_operator.job.names import AUTHORITY, preflight_job_name
-from finetune_operator.kube.client import CONFIG_MAPS, JOBS, PODS, SECRETS
+from finetune_operator.job.names import AUTHORITY, ISOLATION, preflight_job_name
+from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, NETWORK_POLICIES, PODS, SECRETS
 from finetune_operator.manifests.run_file import mounted_config_map
 
 
@@ -100,3 +100,20 @@ async def test_the_secret_of_a_run_comes_back_under_the_name_that_its_pods_mount
     if again is not None:
         assert again["stringData"] != first["stringData"]
         assert again["metadata"]["ownerReferences"] == first["metadata"]["ownerReferences"]
+
+
+async def test_a_job_of_a_namespace_that_was_deleted_and_made_anew_gets_all_that_its_jobs_share(world: World) -> None:
+    await world.see()
+    await world.reconcile()
+    old = world.api.objects[FINETUNEJOBS.plural, "yelp"]
+    world.api.objects.clear()
+    world.finetunejobs.gone(old)
+    world.api.put(FINETUNEJOBS, merged(finetunejob(settled()), {"metadata": {"uid": "another", "name": "yelp"}}))
+    world.time += 10
+    await world.see()
+
+    await world.reconcile()
+    await world.reconcile()
+
+    shared = {(CONFIG_MAPS.plural, AUTHORITY), (NETWORK_POLICIES.plural, ISOLATION)}
+    assert {*shared, (JOBS.plural, "yelp")} <= world.api.objects.keys()

@@ -334,6 +334,32 @@ def of(api: FakeApi, built_in: FineTuneProfileSpec) -> Profiles:
     return Profiles(api, cache, built_in=built_in, keys=lambda: [PROOF_KEY], installation="finetune/keys")
 
 
+async def settled_down(profiles: Profiles) -> None:
+    """The default profile is looked for, and all that follows from that is done."""
+    task = asyncio.create_task(profiles.keep_default())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    task.cancel()
+
+
+async def test_a_default_profile_that_is_deleted_while_it_is_looked_up_comes_back() -> None:
+    class DeletedMeanwhile(FakeApi):
+        async def get(self, kind: Kind, namespace: str, name: str, **others: Any) -> dict[str, Any] | None:
+            found = await super().get(kind, namespace, name, **others)
+            if self.objects.pop((kind.plural, name), None) is not None:
+                profiles.want_default()  # as the watch says before the answer is read
+            return found
+
+    api = DeletedMeanwhile()
+    api.put(PROFILES, profile(limits={"gpus": 2}))
+    profiles = of(api, FineTuneProfileSpec())
+
+    profiles.want_default()
+    await settled_down(profiles)
+
+    assert api.objects[PROFILES.plural, "default"]["spec"] == FineTuneProfileSpec().to_wire()
+
+
 @pytest.mark.parametrize("there", [False, True])
 async def test_the_default_profile_is_made_where_there_is_none_and_never_changed(there: bool) -> None:
     api = FakeApi()
@@ -342,10 +368,7 @@ async def test_the_default_profile_is_made_where_there_is_none_and_never_changed
     profiles = of(api, FineTuneProfileSpec())
 
     profiles.want_default()
-    task = asyncio.create_task(profiles.keep_default())
-    while profiles.wants_default:  # noqa: ASYNC110 - a few turns of the loop
-        await asyncio.sleep(0)
-    task.cancel()
+    await settled_down(profiles)
 
     made = api.objects[PROFILES.plural, "default"]["spec"]
     assert made == ({"limits": {"gpus": 2}} if there else FineTuneProfileSpec().to_wire())

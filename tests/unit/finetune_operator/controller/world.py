@@ -134,7 +134,11 @@ def make_world(api: FakeApi, key: bytes, installation: str = "finetune/keys") ->
     def informer(kind: Any) -> Informer:
         return Informer(api, kind, label=LABEL_JOB_UID, on_change=lambda _: None, resync_seconds=0)
 
-    finetunejobs = FineTuneJobs(lambda _: None, on_used=lambda *used: world.used.append(used[:3]))
+    finetunejobs = FineTuneJobs(
+        lambda _: None,
+        on_used=lambda *used: world.used.append(used[:3]),
+        on_emptied=lambda namespace: world.reconciler.forget_namespace(namespace),
+    )
     jobs, pods = informer(JOBS), informer(PODS)
     woken: list[Key] = []
 
