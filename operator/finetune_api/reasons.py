@@ -82,6 +82,7 @@ class Reason(StrEnum):
     ADAPTER_DOES_NOT_FIT = "AdapterDoesNotFit", "The adapter does not fit its base, or not this task.", "Use the base, task and number of classes that the adapter was trained with."
     ADAPTER_NOT_SUPPORTED = "AdapterNotSupported", "The adapter is of another kind than LoRA.", "Use a LoRA adapter."
     BASE_NOT_NAMED = "BaseNotNamed", "The adapter does not name the model that it belongs to.", "Write base_model_name_or_path in adapter_config.json."
+    CHAT_TEMPLATE_UNFIT = "ChatTemplateUnfit", "The model's chat template cannot be used to train.", "Correct the template, or use the chat or instruct version of the model."
     FILE_IS_LFS_POINTER = "FileIsLfsPointer", "A file of the model or data set is a git LFS pointer, not the file itself.", "Run `git lfs pull` where it was copied from."
     MODEL_CONFIG_WRONG = "ModelConfigWrong", "transformers can make no model of what config.json says.", "Correct the field that the message names; a model that is newer than the trainer's transformers needs a newer image."
     MODEL_ERROR = "ModelError", "The model cannot be used.", "Read the message, and the log of the pod."

@@ -276,6 +276,14 @@ def test_a_refusal_is_what_the_assistant_says(tmp_path: Path) -> None:
             "message 1 (user) has a part of type image_url, and only text can be learnt",
         ),
         (
+            [("user", [{"type": "text", "content": "why?"}]), ANSWERED],
+            "message 1 (user) has a part without a text: {'type': 'text', 'content': 'why?'}",
+        ),
+        (
+            [ASKED, {"role": "assistant", "content": "", "tool_calls": "f(x)"}],
+            "message 2 has a call without the name of a function: 'f(x)'",
+        ),
+        (
             [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{city: "}}]}],
             "message 1: the arguments of f are no JSON object: '{city: '",
         ),
@@ -317,6 +325,11 @@ def test_a_chat_that_cannot_be_learnt_is_named(tmp_path: Path, turns: list[Any],
         ({"tools": "search"}, "tools", "its tools are no list of descriptions of functions: 'search'"),
         ({"tools": '[{"name": "f"'}, "tools", 'its tools are no list of descriptions of functions: \'[{"name": "f"\''),
         ({"functions": [{"description": "Look."}]}, "functions", "its tools have a function without a name: {'desc"),
+        (
+            {"tools": [{"name": "f", "parameters": "{city"}]},
+            "tools",
+            "its tools have parameters of f that are no object: '{city'",
+        ),
         ({"tools": [{"type": "function", "function": {}}]}, "tools", "its tools have a function without a name"),
     ],
 )
@@ -329,6 +342,16 @@ def test_tools_that_are_none_are_named_with_their_own_column(
     assert error.message.startswith(f"column '{column}', row 1 of split 'train' (counted from 1): {told}")
     assert error.hint is not None
     assert "{type: function, function: {name, description, parameters}}" in error.hint
+
+
+def test_turns_of_the_user_that_the_template_passes_over_are_warned_of(tmp_path: Path) -> None:
+    template = "{% set m = messages[-1] %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>"
+
+    _, told = taught(tmp_path, [chat(ASKED, ANSWERED)], template)
+
+    assert ("NotInTemplate", "turns of user are not written by the model's chat template") in [
+        (reason, message.split(": ")[1].split(", so that")[0]) for reason, message in told if ": " in message
+    ]
 
 
 @pytest.mark.parametrize("tools", ["", "null", "[]", []])
@@ -400,9 +423,17 @@ def test_a_role_that_the_template_refuses_is_named(tmp_path: Path) -> None:
     assert error.hint.endswith("and not 'usr'; did you mean 'user'?")
 
 
+@pytest.mark.parametrize(
+    "turns",
+    [
+        (("user ", "why?"), (" Assistant\n", "so.")),
+        (("\ufeffuser", "why?"), ("assistant\u200b", "so.")),
+        (("User:", "why?"), ("assistant: ", "so.")),
+    ],
+)
 @pytest.mark.parametrize("form", [("role", "content"), ("from", "value")])
-def test_blanks_around_a_role_are_none_of_it(tmp_path: Path, form: tuple[str, str]) -> None:
-    turns = [dict(zip(form, turn, strict=True)) for turn in (("user ", "why?"), (" Assistant\n", "so."))]
+def test_what_stands_around_a_role_is_none_of_it(tmp_path: Path, form: tuple[str, str], turns: Any) -> None:
+    turns = [dict(zip(form, turn, strict=True)) for turn in turns]
     column = "messages" if form[0] == "role" else "conversations"
 
     rows, told = taught(tmp_path, [{column: turns}])

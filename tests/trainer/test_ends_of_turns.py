@@ -206,6 +206,47 @@ def test_a_word_at_the_end_of_turns_is_learnt_and_it_is_said_that_generation_goe
     assert "ends turns of the assistant by 'over.', which is no token" in told[0][1]
 
 
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{% for m in messages %}{{ m.content }", "writes no chat: unexpected '}'"),
+        ("{{ messages | nofilter }}", "writes no chat: No filter named 'nofilter'."),
+        (CHATML + "{{ persona.name }}", "writes no chat: 'persona' is undefined"),
+        ({"rag": CHATML, "tool_use": CHATML}, "has none that is called default, only rag, tool_use"),
+        (
+            CHATML.replace("if add_generation_prompt", "if true"),
+            "asks for one more answer at the end of each chat, which would be learnt, whatever add_generation_prompt is",
+        ),
+        (
+            "{% for m in messages %}### {{ m.role }}:\n{{ m.content }}<eos>\n{% endfor %}### assistant:\n",
+            "asks for one more answer at the end of each chat, which would be learnt, whatever add_generation_prompt is",
+        ),
+    ],
+)
+def test_a_template_that_cannot_be_used_for_any_chat_is_the_model_s_failure(
+    tmp_path: Path, template: Any, why: str
+) -> None:
+    with pytest.raises(TrainerError) as refused:
+        learn_chats(tmp_path, byte_tokenizer(template, ["<|im_start|>", "<|im_end|>"]))
+
+    assert (refused.value.exit_code, refused.value.reason) == (ExitCode.MODEL, "ChatTemplateUnfit")
+    assert refused.value.message == f"the chat template of file://{tmp_path}/model {why}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% if messages[0].role != 'system' %}{{ raise_exception('a system first') }}{% endif %}" + CHATML,
+        "{{ (messages | selectattr('role', 'equalto', 'system') | first).content }}" + CHATML,
+    ],
+)
+def test_a_template_that_needs_a_system_turn_writes_chats_that_have_one(tmp_path: Path, template: str) -> None:
+    tokenizer = byte_tokenizer(template, ["<|im_start|>", "<|im_end|>"])
+    rows = [{"messages": [{"role": "system", "content": "be"}, *row["messages"]]} for row in chats()]
+
+    prepare(causal_lm, inputs(tmp_path, "causal-lm", save_byte_llama(tmp_path / "model", tokenizer), rows))
+
+
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 @pytest.mark.parametrize("lora", [None, {"rank": 2}, {"rank": 2, "merge": True}])
 def test_the_export_keeps_a_cache_for_writing_as_the_pretrained_model_did(

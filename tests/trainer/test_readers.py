@@ -355,6 +355,24 @@ def test_a_file_in_latin_1_is_refused_with_its_line(read: Read) -> None:
     found = failure(read, {"a.csv": "text,label\na,x\ncafé,y\n".encode("latin-1")})
 
     assert (found.reason, found.message) == ("NotUtf8", "a.csv is not UTF-8: byte 0xe9 in line 3")
+    assert found.hint is not None
+    assert "iconv -f cp1252 -t utf-8" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("encoding", "table"),
+    [
+        ("cp1251", "text,label\nдобрый день,да\n"),
+        ("koi8-r", "text,label\nнет,да\n"),
+        ("gb18030", "text,label\n一切都好,是\n"),
+    ],
+)
+def test_a_file_of_another_script_is_told_what_that_is_saved_as(read: Read, encoding: str, table: str) -> None:
+    found = failure(read, {"a.csv": table.encode(encoding)})
+
+    assert (found.reason, found.message.startswith("a.csv is not UTF-8: byte 0x")) == ("NotUtf8", True)
+    assert found.hint is not None
+    assert "iconv -f cp1251 -t utf-8 (Windows of Cyrillic; Chinese has gb18030" in found.hint
 
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 12345\n"

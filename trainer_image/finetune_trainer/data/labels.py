@@ -49,7 +49,7 @@ def problem_of(rows: Rows, column: str, wanted: Problem | None, metrics: Collect
         return "multi_label_classification"
     numbers_asked = bool({*metrics} & {*METRICS_OF_PROBLEM["regression"]})
     if not kind_of(feature).startswith("float"):
-        meant = numbers_asked and kind_of(feature) == "text" and None not in map(plain_number, rows.dataset[column][:])
+        meant = numbers_asked and _are_numbers(rows, column)
         return "regression" if meant else "single_label_classification"
     values = set(rows.dataset[column][:])
     if not all(map(float.is_integer, values)):
@@ -65,6 +65,14 @@ def problem_of(rows: Rows, column: str, wanted: Problem | None, metrics: Collect
         f"this is not meant, to {other}",
     )
     return "single_label_classification" if classes else "regression"
+
+
+def _are_numbers(rows: Rows, column: str) -> bool:
+    """Whether a column of no floats holds whole numbers, or numbers in quotes."""
+    kind = kind_of(rows.dataset.features[column])
+    return kind.startswith(("int", "uint")) or (
+        kind == "text" and None not in map(plain_number, rows.dataset[column][:])
+    )
 
 
 def label_names(rows: Rows, column: str, known: Sequence[str] = ()) -> list[str]:
@@ -136,6 +144,13 @@ def several_labels(rows: Rows, column: str, known: Sequence[str] = ()) -> Severa
         names = [str(number) for number in range(max(map(len, lists)))]
         _check_two(rows, column, names)
         return Several(names, marked=True)
+    elif (uneven := _uneven_marks(kind, lists)) is not None:
+        raise data_error(
+            Reason.COLUMN_TYPE,
+            f"column '{column}' holds 0 and 1 as marks, and not as many in each row: {len(lists[0])} in {rows.name_row(0)}, "
+            f"{len(lists[uneven])} in {rows.name_row(uneven)}",
+            "write a mark for each class in each row, or lists of the classes that a row has, each once",
+        )
     elif kind == "text" and _marks_as_text(lists):
         raise data_error(
             Reason.COLUMN_TYPE,
@@ -243,6 +258,14 @@ def _entries(rows: Rows, column: str) -> Iterable[Any]:
 def _marks(kind: str, lists: list[list[int]]) -> bool:
     lengths = {len(values) for values in lists}
     return kind.startswith(("int", "uint")) and len(lengths) == 1 and min(lengths) > 1 and {*chain(*lists)} <= {0, 1}
+
+
+def _uneven_marks(kind: str, lists: list[list[int]]) -> int | None:
+    """The first row that has another number of marks than the first, where numbers are no classes: some row has one twice."""
+    if not kind.startswith(("int", "uint")) or not {*chain(*lists)} <= {0, 1}:
+        return None
+    twice = any(len(set(values)) < len(values) for values in lists)
+    return next((index for index, values in enumerate(lists) if twice and len(values) != len(lists[0])), None)
 
 
 def _marks_as_text(lists: list[list[str]]) -> bool:

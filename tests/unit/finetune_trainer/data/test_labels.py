@@ -226,6 +226,14 @@ def test_plain_numbers_in_quotes_are_learnt_as_numbers_where_that_is_asked_for()
     assert problem_of(rows(["0.5", "x"]), "label", None, ["mse"]) == "single_label_classification"
 
 
+def test_a_metric_of_numbers_means_whole_numbers_as_such() -> None:
+    assert problem_of(rows([1, 2, 3]), "label", None, ["pearsonr"]) == "regression"
+    assert problem_of(rows([1, 2, 3]), "label", None, ["accuracy"]) == "single_label_classification"
+    assert problem_of(rows([0, 1], datasets.ClassLabel(names=["a", "b"])), "label", None, ["mse"]) == (
+        "single_label_classification"
+    )
+
+
 def test_a_word_among_numbers_in_quotes_is_named_with_its_row() -> None:
     with pytest.raises(TrainerError) as caught:
         numbers(rows(["0.125", "high", "0.5"]), "label")
@@ -239,6 +247,16 @@ def test_a_word_among_numbers_in_quotes_is_named_with_its_row() -> None:
 def test_marks_that_are_written_as_text_are_refused(labels: list[Any]) -> None:
     with pytest.raises(TrainerError, match="holds lists of marks that are written as text"):
         several_labels(rows(labels), "label")
+
+
+def test_marks_that_are_not_as_many_in_each_row_are_refused() -> None:
+    with pytest.raises(TrainerError) as caught:
+        several_labels(rows([[1, 0, 0], [0, 1, 0], [0, 1]]), "label")
+
+    assert caught.value.message == (
+        "column 'label' holds 0 and 1 as marks, and not as many in each row: 3 in row 1 of split 'train' (counted from 1), "
+        "2 in row 3 of split 'train' (counted from 1)"
+    )
 
 
 def test_classes_that_are_called_0_and_1_are_classes() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, time
@@ -186,7 +187,15 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     function = _from_json(tool.get("function", {key: value for key, value in tool.items() if key != "type"}))
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise ChatError(f"its tools have a function without a name: {tool!r:.80}", _FORM_OF_TOOLS, "tools")
-    return {**(tool if "function" in tool else {"type": "function"}), "function": dict(function)}
+    parameters = _from_json(function.get("parameters"))
+    if not isinstance(parameters, Mapping | None):
+        raise ChatError(
+            f"its tools have parameters of {function['name']} that are no object: {parameters!r:.80}",
+            _FORM_OF_TOOLS,
+            "tools",
+        )
+    own = {**function, **({} if parameters is None else {"parameters": parameters})}
+    return {**(tool if "function" in tool else {"type": "function"}), "function": own}
 
 
 def _turns(value: Any) -> tuple[list[Message], list[bool]]:
@@ -215,11 +224,10 @@ def _turn(number: int, entry: Mapping[str, Any]) -> Message:
     calls = _from_json(filled.get("tool_calls"))
     if role == "function_call":
         turn["role"], calls, content = ASSISTANT, _from_json(content), None
-        calls = calls if isinstance(calls, list) else [calls]
     elif not calls and filled.get("function_call"):
         calls = [filled["function_call"]]
     if calls:
-        turn["tool_calls"] = [_call(number, call) for call in calls]
+        turn["tool_calls"] = [_call(number, call) for call in (calls if isinstance(calls, list) else [calls])]
     text = _text(number, turn["role"], content)
     if text is None and not calls:
         raise _no_text(f"message {number} ({turn['role']})", content, entry)
@@ -254,9 +262,10 @@ def _role(number: int, entry: Mapping[str, Any]) -> str:
         raise ChatError(
             f"message {number} has no role, only {keys}", "rename them to role (user, assistant, …) and content"
         )
-    if not isinstance(written, str) or not written.strip():
+    if not isinstance(written, str) or is_blank(written):
         raise ChatError(f"message {number} has the role {written!r:.40}", f"write who speaks: {_SPEAKERS}")
-    written = " ".join(written.split())
+    shown = "".join(letter for letter in written if unicodedata.category(letter) != "Cf")
+    written = " ".join(shown.replace(":", " ").split())
     known = _ROLES.get(written.lower())
     if known is None and "role" not in entry:
         raise ChatError(
@@ -277,7 +286,7 @@ def role_meant(role: str) -> str:
 
 def parts_of(chat: Chat) -> set[str]:
     """What a template may pass over: `tools`, `tool_calls`, thoughts, and the roles that speak beside user and assistant."""
-    roles = {turn["role"] for turn in chat.messages if turn.get("content")} - {"user", ASSISTANT}
+    roles = {turn["role"] for turn in chat.messages if turn.get("content")} - {ASSISTANT}
     calls = {"tool_calls"} if any("tool_calls" in turn for turn in chat.messages) else set()
     thoughts = {field for field in THOUGHTS if any(turn.get(field) for turn in chat.messages)}
     return roles | calls | thoughts | ({"tools"} if chat.tools else set())
@@ -333,10 +342,14 @@ def _kind(part: Any) -> str | None:
 def _part(number: int, role: str, part: Any) -> str:
     if isinstance(part, str):
         return part
-    text = part.get("refusal" if _kind(part) == "refusal" else "text")
-    if _kind(part) not in _TEXTS or not isinstance(text, str):
+    if _kind(part) not in _TEXTS:
         raise ChatError(
             f"message {number} ({role}) has a part of type {_kind(part)}, and only text can be learnt", "drop the row"
+        )
+    text = part.get("refusal" if _kind(part) == "refusal" else "text")
+    if not isinstance(text, str):
+        raise ChatError(
+            f"message {number} ({role}) has a part without a text: {part!r:.80}", "write {type: text, text: …}"
         )
     return text
 

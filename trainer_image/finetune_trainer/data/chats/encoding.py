@@ -25,7 +25,7 @@ from finetune_trainer.data.chats.conversations import (
     unknown_roles,
     without_nulls,
 )
-from finetune_trainer.data.chats.ends import check_end_of_turn
+from finetune_trainer.data.chats.ends import check_end_of_turn, check_template
 from finetune_trainer.data.chats.formats import Layout, is_chat
 from finetune_trainer.data.chats.notes import EMPTY_ANSWER, MARK, NOT_LEARNT, NULLS, RENAMED, ROLE, SYSTEM_TWICE
 from finetune_trainer.data.chats.template import find_chat_template
@@ -127,6 +127,7 @@ def _prompts(batch: Batch, layout: Layout) -> list[str]:
 def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
     with tokenizer_limit("no chat is written"):
         template = find_chat_template(settings.tokenizer, settings.model)
+        check_template(template, settings.model)
         check_end_of_turn(template, settings.model, settings.answers_only)
     features = rows.dataset.features
     with_nulls = (layout.columns.get("messages", ""), layout.beside.get("tools", ""))

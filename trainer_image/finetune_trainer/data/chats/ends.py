@@ -1,15 +1,43 @@
-"""Whether a model that learns chats can stop: its template ends the assistant's turns by a token, at which generation stops."""
+"""Whether chats can be learnt by a model's template: it writes them, and ends the assistant's turns by a token, at which generation
+stops."""
 
 import re
 from itertools import takewhile
 
+from jinja2.exceptions import TemplateError
+
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.chats.conversations import ASSISTANT
-from finetune_trainer.data.chats.template import ASKED, MARK, PROBES, REFUSALS, ChatTemplate
+from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, Message
+from finetune_trainer.data.chats.template import ASKED, MARK, PROBES, REFUSALS, ChatTemplate, unfit
 
 _BEGUN_MARK = re.compile(r"[<\[][^<>\[\]\s]*$")
+
+
+def check_template(template: ChatTemplate, source: str) -> None:
+    """Refuse a template that writes no chat at all, or that asks for one more answer at the end of each.
+
+    Args:
+        source: Of the model.
+
+    Raises:
+        TrainerError: MODEL.
+    """
+    errors = []
+    for before in ([], [{"role": SYSTEM[0], "content": "be good"}]):
+        try:
+            template.text_of([*before, *_chat(PROBES[0])])
+        except REFUSALS as error:
+            errors.append(error)
+    # What a template itself raises, by raise_exception, is about the turns, and its rows are refused one by one.
+    if len(errors) == 2 and type(errors[0]) is not TemplateError:
+        raise unfit(source, f"writes no chat: {errors[0]}")
+    if not errors and _always_asks(template):
+        raise unfit(
+            source,
+            "asks for one more answer at the end of each chat, which would be learnt, whatever add_generation_prompt is",
+        )
 
 
 def check_end_of_turn(template: ChatTemplate, source: str, answers_only: bool) -> None:
@@ -55,11 +83,26 @@ def _no_token(mark: str, source: str, end: str | None) -> TrainerError:
     )
 
 
+def _chat(answer: str) -> list[Message]:
+    return [ASKED, {"role": ASSISTANT, "content": answer}]
+
+
+def _always_asks(template: ChatTemplate) -> bool:
+    """Whether what stands between a question and its answer stands behind the last answer, too, and not between turns alone."""
+    chat, asked, answer = _chat(PROBES[0]), str(ASKED["content"]), PROBES[0]
+    try:
+        before, _, behind = template.text_of(chat).rpartition(answer)
+        following = template.text_of([*chat, ASKED]).rpartition(asked)[0].rpartition(answer)[2]
+    except REFUSALS:
+        return False
+    behind = behind.rstrip()
+    return bool(behind) and behind == before.rpartition(asked)[2].rstrip() and not following.startswith(behind)
+
+
 def _written_end(template: ChatTemplate) -> str:
     """What is written after an answer whether or not a question follows, without blanks around it."""
-    turns = ([ASKED, {"role": ASSISTANT, "content": answer}] for answer in PROBES)
     try:
-        first, second = ((template.text_of(chat), template.text_of([*chat, ASKED])) for chat in turns)
+        first, second = ((template.text_of(chat), template.text_of([*chat, ASKED])) for chat in map(_chat, PROBES))
     except REFUSALS:
         return ""
     last, followed = (_shared(one[::-1], other[::-1])[::-1] for one, other in zip(first, second, strict=True))

@@ -13,7 +13,8 @@ from trl.chat_template_utils import get_training_chat_template, has_generation_m
 from trl.data_utils import common_prefix_length
 
 from finetune_api.reasons import Reason
-from finetune_trainer.base.errors import model_error
+from finetune_trainer.base.errors import TrainerError, model_error
+from finetune_trainer.base.text import listed
 from finetune_trainer.data.chats.conversations import (
     ASSISTANT,
     THOUGHTS,
@@ -292,7 +293,7 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
     """The template of the model `source`, in trl's version for training where there is one.
 
     Raises:
-        TrainerError: MODEL when it has none.
+        TrainerError: MODEL when it has none, or none for chats.
     """
     if not tokenizer.chat_template:
         raise model_error(
@@ -301,6 +302,8 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
             "use the chat or instruct version of the model, save the tokenizer with a chat_template, or give "
             "dataset.columns.prompt and completion instead of messages",
         )
+    if isinstance(tokenizer.chat_template, dict) and "default" not in tokenizer.chat_template:
+        raise unfit(source, f"has none that is called default, only {listed(sorted(tokenizer.chat_template))}")
     try:
         text = get_training_chat_template(tokenizer) if tokenizer.is_fast else None
     except REFUSALS:
@@ -308,6 +311,14 @@ def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
         marked = tokenizer.is_fast and has_generation_markers(tokenizer.chat_template)
         return ChatTemplate(tokenizer, None, marked)
     return ChatTemplate(tokenizer, text, marked=tokenizer.is_fast)
+
+
+def unfit(source: str, why: str) -> TrainerError:
+    return model_error(
+        Reason.CHAT_TEMPLATE_UNFIT,
+        f"the chat template of {source} {why}",
+        "correct it in the model's chat_template.jinja or tokenizer_config.json, or use the chat or instruct version of the model",
+    )
 
 
 def _without(chat: Chat, part: str) -> Chat:

@@ -5,6 +5,7 @@ import codecs
 import gzip
 import logging
 import lzma
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,10 @@ TO_UTF8 = (
     "cp1251, gb18030, shift-jis), or save it as UTF-8"
 )
 """What to do about text that is not UTF-8."""
+_OF_OTHER_SCRIPTS = (
+    "convert it from what it was saved as, such as by iconv -f cp1251 -t utf-8 (Windows of Cyrillic; Chinese has gb18030 or big5, "
+    "Japanese shift-jis, Korean cp949), or save it as UTF-8"
+)
 
 
 @dataclass(frozen=True)
@@ -169,8 +174,14 @@ def _not_utf8(file: DataFile, error: UnicodeDecodeError) -> TrainerError:
     return data_error(
         Reason.NOT_UTF8,
         f"{file.name} is not UTF-8: byte 0x{byte:02x} in line {_broken_line(file)}",
-        TO_UTF8,
+        TO_UTF8 if _is_mostly_ascii(error.object) else _OF_OTHER_SCRIPTS,
     )
+
+
+def _is_mostly_ascii(text: bytes) -> bool:
+    """Whether letters beyond ASCII stand alone among others, as in western languages, and not in words of their own."""
+    beyond = re.findall(rb"[\x80-\xff]+", text)
+    return sum(len(run) == 1 for run in beyond) * 2 > len(beyond)
 
 
 def _broken_line(file: DataFile) -> int:

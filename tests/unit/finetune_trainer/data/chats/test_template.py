@@ -209,7 +209,7 @@ def test_what_a_template_passes_over_in_silence_is_known() -> None:
     template = find_chat_template(byte_tokenizer((TEMPLATES / "phi3.jinja").read_text()), "a model")
     chat = read_chat([{"role": "system", "content": "be"}, *CALLS], TOOLS)
 
-    assert parts_of(chat) == {"system", "tool", "tools", "tool_calls"}
+    assert parts_of(chat) == {"system", "user", "tool", "tools", "tool_calls"}
     assert {part for part in parts_of(chat) if not template.writes(chat, part)} == {"tool", "tools", "tool_calls"}
 
 
