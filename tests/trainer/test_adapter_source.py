@@ -286,3 +286,60 @@ def test_adapter_and_base_of_the_hub_are_found_at_their_commits(
     assert (ended.final.provenance.model_revision or "").endswith(f" on {commits['base']}")
     told = json.loads((tmp_path / "out/model/adapter_config.json").read_text())
     assert (told["base_model_name_or_path"], told["revision"]) == ("org/base", commits["base"])
+
+
+@pytest.mark.parametrize(
+    ("settings_of_it", "lora", "reason", "said"),
+    [
+        ({"r": "four"}, {}, "ModelConfigWrong", "TypeError: '<=' not supported between instances of 'str' and 'int'"),
+        ({"lora_alpha": None}, None, "ModelConfigWrong", "TypeError: unsupported operand"),
+        ({"rank_pattern": 5}, {}, "ModelConfigWrong", "AttributeError: 'int' object has no attribute 'keys'"),
+        ({"target_modules": [["query"]]}, {}, "ModelConfigWrong", "TypeError: unhashable type: 'list'"),
+        ({"init_lora_weights": "loftq"}, {}, "ModelConfigWrong", "ValueError: `loftq_config` must be specified"),
+        ({"init_lora_weights": "silly"}, {}, "ModelConfigWrong", "ValueError: Unknown initialization"),
+        ({"target_modules": ["qqq"]}, {}, "AdapterDoesNotFit", "No modules were targeted for adaptation"),
+        ({"layer_replication": [[0, 1], [0, 1]]}, {}, "AdapterNotSupported", "has layer_replication"),
+        ({"layer_replication": [[0, 1], [0, 1]]}, None, "AdapterNotSupported", "has layer_replication"),
+        (
+            {"alora_invocation_tokens": [5]},
+            {"merge": True},
+            "AdapterNotSupported",
+            "cannot be merged into its base: alora_inv",
+        ),
+        ({"alora_invocation_tokens": [5]}, None, "AdapterNotSupported", "cannot be merged into its base: alora_inv"),
+    ],
+)
+def test_settings_of_an_adapter_that_cannot_be_followed_are_refused_before_the_first_step(
+    settings: Settings, train: Train, adapter: Path, settings_of_it: Any, lora: Any, reason: str, said: str
+) -> None:
+    rewrite(adapter, **settings_of_it)
+    if lora is not None:
+        settings["training"]["lora"] = lora
+
+    ended = train(settings)
+
+    assert ended.final.failure
+    assert (ended.code, ended.final.failure.reason) == (ExitCode.MODEL, reason)
+    assert said in ended.final.failure.message
+    assert ended.final.progress is None
+
+
+@pytest.mark.parametrize("merge", [True, None])
+def test_a_bias_of_an_adapter_for_layers_that_have_none_is_refused_where_it_is_to_be_merged(
+    settings: Settings, train: Train, tmp_path: Path, merge: bool | None
+) -> None:
+    folder = save_llama(tmp_path / "llama")
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    lora = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], lora_bias=True)
+    peft.get_peft_model(base, lora).save_pretrained(tmp_path / "adapter")
+    rows = write_rows(tmp_path / "rows.jsonl", questions())
+    settings |= {"task": "causal-lm", "model": {"source": f"file://{tmp_path}/adapter"}, "evaluation": {}}
+    settings["dataset"] = {"source": f"file://{rows}", "train": {"split": "train"}}
+    settings["training"] = {"epochs": 1, "batchSize": 2} | ({"lora": {"merge": True}} if merge else {})
+
+    ended = train(settings)
+
+    assert ended.final.failure
+    assert (ended.code, ended.final.failure.reason) == (ExitCode.MODEL, "AdapterNotSupported")
+    assert ended.final.failure.message.endswith("lora_bias adds a bias to layers that have none")
+    assert ended.final.progress is None

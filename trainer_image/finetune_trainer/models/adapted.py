@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from finetune_trainer.base.errors import model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapter_source import Adapter
 from finetune_trainer.models.finite import check_adapter_finite
+from finetune_trainer.models.tied import part_adapted, say_untied
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -67,18 +69,24 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
         empty: Whether weights have shapes only; then those of the adapter are not read.
 
     Raises:
-        TrainerError: MODEL when the adapter is not one of this model, for other classes, or its weights are no numbers.
+        TrainerError: MODEL when its settings cannot be followed, when it is not one of this model, for other classes, or its weights are no numbers.
     """
     from peft import PeftConfig, get_peft_model, load_peft_weights, set_peft_model_state_dict
 
-    settings = PeftConfig.from_pretrained(str(folder))
-    settings.inference_mode = False
-    settings.base_model_name_or_path = model.name_or_path
     try:
         with outdated_names():
+            settings = PeftConfig.from_pretrained(str(folder))
+            settings.inference_mode = False
+            settings.base_model_name_or_path = model.name_or_path
             found: PeftModel = get_peft_model(model, settings, low_cpu_mem_usage=empty)
-            if empty:
-                return found
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError, ArithmeticError) as error:
+        if type(error).__name__ == "NoMatchingPeftModuleError":  # of modules that the base has not
+            raise _unfit(source, str(error).splitlines()[0][:300]) from error
+        raise _misdescribed(source, error) from error
+    if empty:
+        return found
+    try:
+        with outdated_names():
             tensors = load_peft_weights(str(folder), device="cpu")
             result: Any = set_peft_model_state_dict(found, tensors)
     except (RuntimeError, ValueError, KeyError) as error:
@@ -95,9 +103,37 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
 
 def merged(base: PreTrainedModel, folder: Path, source: str) -> PreTrainedModel:
     """`base` with the adapter in a folder added to its weights, all of which can be trained."""
+    tied = bool(getattr(base.config, "tie_word_embeddings", False))
     with outdated_names():
-        whole: PreTrainedModel = adapted(base, folder, source).merge_and_unload()
+        found: Any = adapted(base, folder, source)
+        check_mergeable(found, source)
+        part_adapted(found)
+        whole: PreTrainedModel = found.merge_and_unload()
+    say_untied(whole, tied)
     return whole.requires_grad_()  # peft has switched it off
+
+
+def check_mergeable(model: "PeftModel", source: str) -> None:
+    """The adapter of a model can be added to its weights.
+
+    Raises:
+        TrainerError: MODEL, with what keeps it from that.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    settings: Any = model.peft_config["default"]
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    why = None
+    if getattr(settings, "alora_invocation_tokens", None):
+        why = "alora_invocation_tokens lets it change some tokens only"
+    elif settings.lora_bias and any(getattr(layer.get_base_layer(), "bias", None) is None for layer in layers):
+        why = "lora_bias adds a bias to layers that have none"
+    if why:
+        raise model_error(
+            Reason.ADAPTER_NOT_SUPPORTED,
+            f"the adapter {source} cannot be merged into its base: {why}",
+            "train the adapter itself on: training.lora: {}, without merge",
+        )
 
 
 @contextmanager
@@ -106,6 +142,15 @@ def outdated_names() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield
+
+
+def _misdescribed(source: str, error: Exception) -> Exception:
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return model_error(
+        Reason.MODEL_CONFIG_WRONG,
+        f"{source}: no adapter can be made of what its adapter_config.json says: {type(error).__name__}: {said:.300}",
+        f"correct that in adapter_config.json; an adapter that is newer than peft {version('peft')} needs a trainer with a newer one",
+    )
 
 
 def _unfit(source: str, why: str) -> Exception:

@@ -26,6 +26,12 @@ def check_adapter(adapter: Adapter, lora: Lora | None, task: Task, peft_types: M
             f"{adapter.source} is an adapter for {other}, and the task is {task}",
             f"set task to {other}, or model.source to its base, {adapter.base.source}",
         )
+    if settings.get("layer_replication"):
+        raise model_error(
+            Reason.ADAPTER_NOT_SUPPORTED,
+            f"{adapter.source} has layer_replication in its adapter_config.json: its model has more layers than its base",
+            "use an adapter without, or train one on a model that has all these layers",
+        )
     if lora is None:
         return
     usual, own = (

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import model_error
+from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapted import check_shapes, merged
 from finetune_trainer.models.failures import model_failures
@@ -28,6 +29,7 @@ from finetune_trainer.models.model_source import CONFIG
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.models.quantized import restored
 from finetune_trainer.models.special_tokens import align_special_tokens, check_special_tokens
+from finetune_trainer.models.tied import say_untied
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +87,12 @@ def load_model(
     check_all_was_read(model, info, settings.source, new_head)
     if not pretrained.empty:
         check_finite(model, pretrained.source, pretrained.folder)
+        if say_untied(model, bool(getattr(pretrained.config, "tie_word_embeddings", False))):
+            warn(
+                Reason.EMBEDDINGS_DIFFER,
+                f"{pretrained.source}: its config.json says that the output layer is the embeddings (tie_word_embeddings), and "
+                "its files hold two that differ: both are trained, and exported as two",
+            )
     align_special_tokens(model, tokenizer)
     check_special_tokens(model, tokenizer, settings.source)
     repair_generation(model)

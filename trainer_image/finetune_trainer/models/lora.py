@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from finetune_api.training import Lora
 from finetune_trainer.base.errors import bad_configuration
 from finetune_trainer.base.text import did_you_mean, listed
-from finetune_trainer.models.adapted import go_on, outdated_names
+from finetune_trainer.models.adapted import check_mergeable, go_on, outdated_names
 from finetune_trainer.models.loading import Loaded
 from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.storage.uris import is_hub_id
@@ -48,6 +48,8 @@ def load_adapted(
         added = _add_adapter(model, fresh, base, peft_type, lora)
     else:
         added = go_on(model, pretrained.adapter, fresh, base.commit, base.empty)
+        if lora.merge:
+            check_mergeable(added, pretrained.adapter.source)
     return _finished(added, base, paths)
 
 
