@@ -25,6 +25,7 @@ from finetune_operator.job.names import MANAGER
 from finetune_operator.kube.bounded_json import read_list, read_object
 from finetune_operator.kube.budget import Budget
 from finetune_operator.kube.errors import API_FAILURES, REFUSED_FOR_GOOD, NotLeading, brief, rest_of_list
+from finetune_operator.kube.fence import FencedRequest, fenced
 from finetune_operator.kube.pages import Page, whole_list
 from finetune_operator.kube.request_counts import counting
 from finetune_operator.kube.streams import events, streamed_list
@@ -95,7 +96,11 @@ async def connect() -> ApiClient:
     client = ApiClient(configuration)
     # Where no proxy is set there is nothing to read from the environment, and aiohttp would start a thread for each request to find
     # a .netrc file.
-    client.configuration.client_session_kwargs = {"trust_env": bool(getproxies()), "middlewares": (counting,)}
+    client.configuration.client_session_kwargs = {
+        "trust_env": bool(getproxies()),
+        "middlewares": (counting,),
+        "request_class": FencedRequest,
+    }
     return client
 
 
@@ -362,12 +367,13 @@ class Kube:
             auth_settings=["BearerToken"],
         )
         if method != "GET":
-            # At the last moment: the request may have waited long for its turn.
+            # Only now: the request may have waited long for its turn. `fenced` looks again as it leaves.
             limit = min(_TIMEOUT_SECONDS, self._may_write())
             if limit <= 0:
                 raise NotLeading
         try:
-            answer = await self._client.call_api(method, url, headers, body, _request_timeout=limit)
+            with fenced(self._may_write):
+                answer = await self._client.call_api(method, url, headers, body, _request_timeout=limit)
         except RuntimeError as error:
             if _CLOSED not in str(error):
                 raise
