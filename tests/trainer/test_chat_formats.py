@@ -449,6 +449,55 @@ def test_a_role_that_is_no_word_is_named(tmp_path: Path, role: Any) -> None:
     assert f"message 1 has the role {role!r}" in error.message
 
 
+@pytest.mark.parametrize(
+    ("row", "column"),
+    [
+        ({"text": json.dumps(chat(ASKED, ANSWERED)["messages"])}, "text"),
+        ({"prompt": json.dumps(chat(ASKED)["messages"]), "completion": "so."}, "prompt"),
+        ({"prompt": "why?", "completion": json.dumps(chat(ANSWERED)["messages"])}, "completion"),
+    ],
+)
+def test_turns_that_are_written_as_text_where_a_text_is_learnt_are_refused(
+    tmp_path: Path, row: dict[str, Any], column: str
+) -> None:
+    error = refused(tmp_path, [row] * 2)
+
+    assert (error.exit_code, error.reason) == (ExitCode.DATA, "ListAsText")
+    assert error.message.startswith(
+        f"column '{column}' of split 'train' holds turns that are written as text (row 1: '["
+    )
+    assert "dataset.columns.messages" in (error.hint or "")
+
+
+def test_a_text_that_is_json_of_other_things_is_learnt(tmp_path: Path) -> None:
+    assert taught(tmp_path, [{"text": '[{"a": 1}]'}, {"text": "[]"}], None)[1] == []
+
+
+@pytest.mark.parametrize("turns", ["prompt", "completion"])
+def test_a_prompt_and_a_completion_that_are_not_alike_are_refused(tmp_path: Path, turns: str) -> None:
+    row: dict[str, Any] = {"prompt": "why?", "completion": "so."}
+    row[turns] = chat(ASKED if turns == "prompt" else ANSWERED)["messages"]
+    other = "completion" if turns == "prompt" else "prompt"
+
+    error = refused(tmp_path, [row])
+
+    assert error.message == f"column '{turns}' of split 'train' holds turns, and '{other}' holds text"
+    assert error.hint == "write prompt and completion both as text, or both as lists of {role, content}"
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u200b"])
+def test_a_turn_in_which_the_user_says_nothing_is_reported(tmp_path: Path, blank: str) -> None:
+    _, told = taught(tmp_path, [chat(ASKED, ANSWERED), chat(("user", blank), ANSWERED)])
+
+    assert told == [
+        (
+            "EmptyTexts",
+            "split 'train', 1 rows, the first is row 2 of split 'train' (counted from 1): the user says nothing in a turn; "
+            "the model learns to answer to that",
+        )
+    ]
+
+
 def test_a_chat_in_python_s_own_form_is_told_how_to_be_written(tmp_path: Path) -> None:
     error = refused(tmp_path, [{"messages": str(chat(ASKED, ANSWERED)["messages"])}])
 
@@ -730,6 +779,7 @@ def test_of_a_prompt_and_a_completion_that_are_turns_the_completion_is_learnt(tm
         ("[INST] a [/INST] b", "<bos>[INST] a [/INST] b<eos>"),
         ("<bos>a<eos>\n", "<bos>a<eos>"),
         (" <bos>a<eos> ", "<bos>a<eos>"),
+        ("\ufeff<bos>a<eos>\u200b", "<bos>a<eos>"),
         ("\n\t<bos>a", "<bos>a<eos>"),
         ("<bos>a<eos><bos>b<eos>", "<bos>a<eos><bos>b<eos>"),
     ],
@@ -742,6 +792,13 @@ def test_a_text_has_one_beginning_and_one_end(tmp_path: Path, text: str, tokens:
     rows, _ = taught(tmp_path, [row], None, begins=True)
 
     assert rows == [(tokens, tokens[tokens.index("a") :] if prompted else tokens.removeprefix("<bos>"))]
+
+
+@pytest.mark.parametrize("begin", ["<bos>", " <bos>", "\n<bos>"])
+def test_a_completion_has_no_beginning_of_its_own_behind_that_of_the_prompt(tmp_path: Path, begin: str) -> None:
+    row = {"prompt": "why?", "completion": f"{begin}so.<eos>"}
+
+    assert taught(tmp_path, [row], None, begins=True)[0] == [("<bos>why?so.<eos>", "so.<eos>")]
 
 
 def test_a_chat_begins_once_though_tokenizer_and_template_both_write_the_beginning(tmp_path: Path) -> None:

@@ -208,6 +208,10 @@ MISTAKES: dict[str, tuple[dict[str, list[Any]], str, str]] = {
         {"tokens": [["a"], ["film"]], "tags": ["O", "B-x"]}, "ColumnType",
         "column 'tags' of split 'train' holds text, and a list is needed (row 1: 'O')",
     ),
+    "tags of a sentence as one text": (
+        {"tokens": [["a", "film"]], "tags": ["O B-x"]}, "ColumnType",
+        "column 'tags' of split 'train' holds text, and a list is needed (row 1: 'O B-x')",
+    ),
     "tags of fractions": (
         {"tokens": [["a", "film"]], "tags": [[0.5, 1.5]]}, "ColumnType",
         "column 'tags' in row 1 of split 'train' (counted from 1) holds 0.5, which cannot be a class",

@@ -106,14 +106,28 @@ def label_ids(rows: Rows, column: str, names: Sequence[str]) -> list[int]:
     return [_id(find, rows, column, index, value, names) for index, value in enumerate(rows.dataset[column][:])]
 
 
+def check_lists(rows: Rows, column: str) -> None:
+    """The column must hold lists.
+
+    Raises:
+        TrainerError: DATA, with what it holds.
+    """
+    feature = rows.dataset.features[column]
+    if not isinstance(feature, _LISTS):
+        raise data_error(
+            Reason.COLUMN_TYPE,
+            f"column '{column}' of split '{rows.split}' holds {kind_of(feature)}, and a list is needed ({example(rows, column)})",
+            "csv files cannot hold lists: use jsonl or parquet",
+        )
+
+
 def label_id_lists(rows: Rows, column: str, names: Sequence[str]) -> list[list[int]]:
     """The ids of each row's list of classes, in its order.
 
     Raises:
         TrainerError: DATA when the column holds no lists; naming the row, for a label that is not among `names`.
     """
-    if not isinstance(rows.dataset.features[column], _LISTS):
-        raise _not_a_list(rows, column)
+    check_lists(rows, column)
     find = _finder(_class_feature(rows, column), names)
     return [
         [_id(find, rows, column, index, value, names) for value in values]
@@ -130,9 +144,8 @@ def several_labels(rows: Rows, column: str, known: Sequence[str] = ()) -> Severa
     Raises:
         TrainerError: DATA when the column holds no lists of classes, or has fewer than two.
     """
+    check_lists(rows, column)
     feature = rows.dataset.features[column]
-    if not isinstance(feature, _LISTS):
-        raise _not_a_list(rows, column)
     kind = kind_of(feature.feature)
     lists = rows.dataset[column][:]
     if kind.startswith("float") and _ids_as_floats(lists):
@@ -362,13 +375,4 @@ def _not_a_class(rows: Rows, column: str) -> TrainerError:
         Reason.COLUMN_TYPE,
         f"column '{column}' of split '{rows.split}' holds {kind}, which cannot be a class ({example(rows, column)})",
         "labels are strings, whole numbers or a ClassLabel",
-    )
-
-
-def _not_a_list(rows: Rows, column: str) -> TrainerError:
-    kind = kind_of(rows.dataset.features[column])
-    return data_error(
-        Reason.COLUMN_TYPE,
-        f"column '{column}' of split '{rows.split}' holds {kind}, and a list is needed ({example(rows, column)})",
-        "csv files cannot hold lists: use jsonl or parquet",
     )

@@ -25,6 +25,8 @@ Encode: TypeAlias = Callable[[Batch, list[int]], Batch]
 """From a batch of rows and their indices to input_ids and what else the model takes."""
 _CHARACTERS_A_TOKEN = 64
 """Far more than any language has on average."""
+_BLANKS = "".join(filter(str.isspace, map(chr, range(0x3001)))) + "\u200b\u200c\u200d\u2060\ufeff"
+"""White space, and what shows as little: what a file of texts with a byte order mark each leaves before them."""
 _MAKERS = ("finetune-operator", "tokenizers", "transformers", "trl")
 
 
@@ -118,9 +120,9 @@ def without_outer_blanks(text: str, tokenizer: Tokenizer, behind: bool = True) -
     """Without the blanks before a beginning of text that is written in it and, if `behind`, those after an end of text: else the
     tokenizer would put another one before or after them."""
     begins, ends = (tokenizer.bos_token, tokenizer.cls_token), (tokenizer.eos_token, tokenizer.sep_token)
-    if (left := text.lstrip()).startswith(tuple(filter(None, begins))):
+    if (left := text.lstrip(_BLANKS)).startswith(tuple(filter(None, begins))):
         text = left
-    if behind and (right := text.rstrip()).endswith(tuple(filter(None, ends))):
+    if behind and (right := text.rstrip(_BLANKS)).endswith(tuple(filter(None, ends))):
         text = right
     return text
 

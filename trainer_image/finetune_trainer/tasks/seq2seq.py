@@ -144,7 +144,7 @@ def _split(inputs: Inputs, rows: Rows, used: dict[str, str], longest: int | None
         check_lengths(rows, examples.dataset[_TARGET_LENGTH][:], most, "maxTargetLength", "the target in ")
         return replace(examples, dataset=examples.dataset.remove_columns(_TARGET_LENGTH))
 
-    made_by = (used, prefix, cut, cut_target, inputs.pretrained.revision, "one beginning and end, no blanks around")
+    made_by = (used, prefix, cut, cut_target, inputs.pretrained.revision, "one beginning and end, nothing seen around")
     return Split(rows, list(used.values()), encode, made_by, finish)
 
 

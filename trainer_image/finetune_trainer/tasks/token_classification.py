@@ -23,7 +23,7 @@ from finetune_trainer.base.text import listed
 from finetune_trainer.data.classes import Labels, warn_of_odd_classes
 from finetune_trainer.data.columns import check_columns, example, kind_of
 from finetune_trainer.data.examples import Examples
-from finetune_trainer.data.labels import label_id_lists, label_names
+from finetune_trainer.data.labels import check_lists, label_id_lists, label_names
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
     Batch,
@@ -108,6 +108,7 @@ def _check_words(rows: Rows, columns: Columns) -> None:
             f"({example(rows, columns.tokens)})",
             "set dataset.columns.tokens to a column with a list of words in each row; csv files cannot hold lists",
         )
+    check_lists(rows, columns.tags)
 
 
 def _labels(rows: Rows, columns: Columns, names: list[str]) -> Labels:

@@ -135,6 +135,16 @@ def instruction_prompt(instruction: str, given: str | None, system: str | None) 
     return f"{intro}\n\n### Instruction:\n{instruction}{between}\n\n### Response:\n"
 
 
+def is_written_chat(text: str | None) -> bool:
+    """Whether a text is turns, as JSON."""
+    turns = _from_json(text)
+    return (
+        isinstance(turns, list)
+        and bool(turns)
+        and all(isinstance(t, Mapping) and {"role", "from"} & t.keys() for t in turns)
+    )
+
+
 def without_nulls(value: Any) -> Any:
     """A value without what is null in objects, at every depth: Arrow has such nulls for keys that only other rows have,
     and files that were made of it have them too. In a string of JSON nulls are meant.
@@ -242,7 +252,10 @@ def _no_list(entries: Any) -> ChatError:
             "write the chat as JSON, by json.dumps, or the rows as jsonl or parquet: Python's own form, in which pandas writes "
             "lists into csv files, is no JSON",
         )
-    return ChatError("it is not a list of {role, content}", "see dataset.columns.messages")
+    return ChatError(
+        "it is not a list of {role, content}",
+        'write each chat as [{"role": "user", "content": …}, {"role": "assistant", "content": …}]',
+    )
 
 
 def _no_text(message: str, content: Any, entry: Mapping[str, Any]) -> ChatError:

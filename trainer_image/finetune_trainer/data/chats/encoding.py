@@ -18,6 +18,7 @@ from finetune_trainer.data.chats.conversations import (
     instruction_chat,
     instruction_prompt,
     is_kept_as_json,
+    is_written_chat,
     loses_nulls,
     parts_of,
     read_answer,
@@ -27,9 +28,18 @@ from finetune_trainer.data.chats.conversations import (
 )
 from finetune_trainer.data.chats.ends import check_end_of_turn, check_template
 from finetune_trainer.data.chats.formats import Layout, is_chat
-from finetune_trainer.data.chats.notes import EMPTY_ANSWER, MARK, NOT_LEARNT, NULLS, RENAMED, ROLE, SYSTEM_TWICE
+from finetune_trainer.data.chats.notes import (
+    EMPTY_ANSWER,
+    EMPTY_QUESTION,
+    MARK,
+    NOT_LEARNT,
+    NULLS,
+    RENAMED,
+    ROLE,
+    SYSTEM_TWICE,
+)
 from finetune_trainer.data.chats.template import find_chat_template
-from finetune_trainer.data.columns import check_text
+from finetune_trainer.data.columns import check_text, example, kind_of
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import Batch, encode_texts, without_outer_blanks
 from finetune_trainer.models.tokenizer import tokenizer_limit
@@ -46,6 +56,8 @@ class Encoded:
     """What is to be reported of the row: constants of `notes`, or what of a chat its template passes over."""
 
 
+_SOME = 20
+"""Rows that are looked at for what all are."""
 Encode = Callable[[Batch, list[int]], list[Encoded]]
 
 
@@ -77,12 +89,38 @@ def encoder(rows: Rows, layout: Layout, settings: Settings) -> Encode:
     Raises:
         TrainerError: DATA for a column of another type; MODEL for a model that lacks what the form needs.
     """
+    if layout.format == "prompt-completion":
+        _check_alike(rows, layout)
     if layout.format == "alpaca" or not learns_chats(rows, layout, settings.tokenizer):
         for field, column in layout.columns.items():
             check_text(rows, field, column)
+            _check_no_written_chats(rows, column)
     if learns_chats(rows, layout, settings.tokenizer):
         return _chats(rows, layout, settings)
     return _texts(rows, layout, settings) if layout.format == "text" else _answers(rows, layout, settings)
+
+
+def _check_alike(rows: Rows, layout: Layout) -> None:
+    """Prompts and completions are both texts, or both turns."""
+    features, (prompt, completion) = rows.dataset.features, layout.columns.values()
+    if is_chat(features[prompt]) != is_chat(features[completion]):
+        turns, other = (prompt, completion) if is_chat(features[prompt]) else (completion, prompt)
+        raise data_error(
+            Reason.COLUMN_TYPE,
+            f"column '{turns}' of split '{rows.split}' holds turns, and '{other}' holds {kind_of(features[other])}",
+            "write prompt and completion both as text, or both as lists of {role, content}",
+        )
+
+
+def _check_no_written_chats(rows: Rows, column: str) -> None:
+    """Turns that are written as JSON would be learnt as what is written."""
+    if all(map(is_written_chat, rows.dataset[:_SOME][column])):
+        raise data_error(
+            Reason.LIST_AS_TEXT,
+            f"column '{column}' of split '{rows.split}' holds turns that are written as text ({example(rows, column)})",
+            "for a whole chat set dataset.columns.messages to that column; write a prompt and its completion as lists of {role, "
+            "content}, in jsonl or parquet",
+        )
 
 
 def _texts(rows: Rows, layout: Layout, settings: Settings) -> Encode:
@@ -103,7 +141,8 @@ def _answers(rows: Rows, layout: Layout, settings: Settings) -> Encode:
         prompts = _prompts(batch, layout)
         asked = tokens_of(prompts, ends=False)
         # In one piece, as the model meets it when it answers: the tokens at the seam may be others.
-        texts = [prompt + answer for prompt, answer in zip(prompts, batch[columns["completion"]], strict=True)]
+        answers = map(tokens_of.without_beginning, prompts, batch[columns["completion"]])
+        texts = [prompt + answer for prompt, answer in zip(prompts, answers, strict=True)]
         whole = tokens_of(texts, ends=True)
         starts = [
             common_prefix_length(*pair) if settings.answers_only else 0 for pair in zip(asked, whole, strict=True)
@@ -197,6 +236,8 @@ def _notes(chat: Chat, row: Mapping[str, Any], layout: Layout) -> list[str]:
     answers = [turn for turn, learnt in zip(chat.messages, chat.learnt, strict=True) if learnt]
     if any(is_blank(turn.get("content", "")) and "tool_calls" not in turn for turn in answers):
         notes.append(EMPTY_ANSWER)
+    if any(turn["role"] == "user" and is_blank(str(turn.get("content", ""))) for turn in chat.messages):
+        notes.append(EMPTY_QUESTION)
     if system and has_system(chat) and first != {"role": "system", "content": system}:
         notes.append(SYSTEM_TWICE)
     turns = row.get(layout.columns.get("messages", ""))
@@ -246,6 +287,16 @@ class _Tokens:
             tokens[1:] if self._begin is not None and tokens[:2] == [self._begin] * 2 else tokens for tokens in encoded
         ]
         return [self._ended(tokens) for tokens in once] if ends else once
+
+    def without_beginning(self, prompt: str, answer: str) -> str:
+        """The answer without a beginning of text of its own, where that of the prompt stands before both."""
+        begin = str(self._tokenizer.bos_token)
+        kept = without_outer_blanks(answer, self._tokenizer, behind=False)
+        return (
+            kept.removeprefix(begin)
+            if self._begin is not None and prompt.strip() and kept.startswith(begin)
+            else answer
+        )
 
     def _ended(self, tokens: list[int]) -> list[int]:
         while tokens[-2:] == [self._end] * 2:

@@ -16,6 +16,7 @@ NOT_LEARNT: Final = "not learnt"
 SYSTEM_TWICE: Final = "system twice"
 RENAMED: Final = "renamed"
 EMPTY_ANSWER: Final = "says nothing"
+EMPTY_QUESTION: Final = "asks nothing"
 NULLS: Final = "nulls"
 MARK: Final = "mark "
 """With the mark behind it."""
@@ -38,6 +39,8 @@ def report_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> 
             warn(
                 Reason.EMPTY_ANSWERS, f"{of_rows}: the assistant says nothing in a turn; the model learns to end there"
             )
+        elif note == EMPTY_QUESTION:
+            warn(Reason.EMPTY_TEXTS, f"{of_rows}: the user says nothing in a turn; the model learns to answer to that")
         elif note == NULLS:
             warn(
                 Reason.NULLS_LEFT_OUT,
