@@ -8,7 +8,6 @@ import base64
 import hashlib
 import json
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from kubernetes.aio.client import (
 
 from finetune_api.base import JsonObject
 from finetune_api.report import AUDIENCE
+from finetune_operator.kube import server_time
 from finetune_operator.kube.one_answer import OneAnswer
 
 _KEEP_SECONDS = 300.0
@@ -113,6 +113,11 @@ def keep_until(caller: Caller | None, token: str, now: float) -> float:
     return longest if expiry is None else min(longest, expiry - _EXPIRY_MARGIN_SECONDS)
 
 
+def _their_time() -> float:
+    """The API server's, which issues the tokens. By our own clock, were it ahead, each would be over already, and reviewed with each report."""
+    return server_time.now().timestamp()
+
+
 @dataclass(frozen=True)
 class _Verdict:
     caller: Caller | None
@@ -122,7 +127,8 @@ class _Verdict:
 class TokenReviews:
     """Asks the API server about tokens. Only hashes of them are kept."""
 
-    def __init__(self, client: ApiClient, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: ApiClient, *, clock: Callable[[], float] = _their_time) -> None:
+        """`clock` shows the seconds since 1970: a token says by it when it ends."""
         self._api = AuthenticationV1Api(client)
         self._clock = clock
         self._verdicts: TLRUCache[str, _Verdict, float] = TLRUCache(

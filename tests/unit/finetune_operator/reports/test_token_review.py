@@ -1,6 +1,8 @@
 import asyncio
 import base64
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from kubernetes.aio.client import ApiClient, ApiException, V1TokenReviewStatus, V1UserInfo
 
 from finetune_api.report import AUDIENCE
+from finetune_operator.kube.server_time import ServerTime
 from finetune_operator.reports.token_review import Caller, TokenReviews, caller_of, claimed, expiry_of, keep_until
 
 POD = {"authentication.kubernetes.io/pod-name": ["train-abc"], "authentication.kubernetes.io/pod-uid": ["uid-1"]}
@@ -109,6 +112,20 @@ async def test_an_answer_is_asked_for_anew_once_it_is_old(api_server: Any, clien
         assert await reviews.caller(pod_token) == CALLER
 
     assert len(api_server.reviewed) == 2
+
+
+async def test_where_our_clock_is_hours_ahead_a_token_s_end_is_by_the_clock_of_the_api_server_that_issued_it(
+    api_server: Any, client: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, behind = datetime.now(UTC) - timedelta(hours=2), ServerTime()
+    behind.note(format_datetime(theirs, usegmt=True), datetime.now(UTC), took=0.0)
+    monkeypatch.setattr("finetune_operator.kube.server_time.SERVER_TIME", behind)
+    reviews = TokenReviews(client)
+    pod_token = api_server.issue("train-abc", uid="uid-1", expires=int((theirs + timedelta(hours=1)).timestamp()))
+
+    callers = [await reviews.caller(pod_token) for _ in range(3)]
+
+    assert (callers, len(api_server.reviewed)) == ([CALLER] * 3, 1)
 
 
 async def test_a_failed_request_is_not_remembered(api_server: Any, client: ApiClient) -> None:
