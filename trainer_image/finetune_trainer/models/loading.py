@@ -84,6 +84,7 @@ def load_model(
                 **pretrained.arguments,
             )
     new_head = "num_labels" in options  # the others need all that was pretrained, the output layer too
+    check_types(model, pretrained)
     check_all_was_read(model, info, settings.source, new_head)
     if not pretrained.empty:
         check_finite(model, pretrained.source, pretrained.folder)
@@ -208,6 +209,28 @@ def _prefix(model: PreTrainedModel, missing: list[str], left: Set[str]) -> str |
             if sum(prefix + name in left for name in names) * 2 >= len(names):
                 return prefix
     return None
+
+
+def check_types(model: PreTrainedModel, pretrained: Pretrained) -> None:
+    """What the files hold for weights are fractions: whole numbers are halves of quantized weights, whose scale is elsewhere.
+
+    Raises:
+        TrainerError: MODEL, naming the weights.
+    """
+    body = f"{model.base_model_prefix}."
+    names = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    whole = {
+        name: str(tensor.dtype).removeprefix("torch.")
+        for name, tensor in (pretrained.tensors or {}).items()
+        if not tensor.is_floating_point() and names.intersection((name, body + name, name.removeprefix(body)))
+    }
+    if whole and pretrained.quantization is None and restored(pretrained.config) is None:
+        shown = listed([f"{name} ({kind})" for name, kind in sorted(whole.items())], 4)
+        raise model_error(
+            Reason.WEIGHTS_DO_NOT_FIT,
+            f"{pretrained.source}: {len(whole)} of its weights are no fractions in the files, but {shown}",
+            "such are those of quantized models, of which config.json says nothing here: use the model that it was made from",
+        )
 
 
 def _mismatched(info: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,7 @@ from transformers.modeling_utils import str_to_torch_dtype
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.models.model_files import read_json
+from finetune_trainer.models.other_formats import check_pickled, no_weights, other_objects
 from finetune_trainer.storage.credentials import hub_token
 
 logger = logging.getLogger(__name__)
@@ -40,11 +41,7 @@ def local_tensors(folder: Path, source: str, known: tuple[str, ...] = WEIGHTS) -
     """
     first = next((name for name in known if (folder / name).exists()), None)
     if first is None:
-        raise model_error(
-            Reason.WEIGHTS_MISSING,
-            f"{source} has none of {', '.join(known)}",
-            "model.source must hold weights as save_pretrained writes them",
-        )
+        raise no_weights(source, [path.name for path in folder.iterdir()], known)
     found: dict[str, torch.Tensor] = {}
     for name in _parts(folder, first, source):
         if not (folder / name).exists():
@@ -117,11 +114,7 @@ def hub_tensors(folder: Path, repository: str, revision: str, source: str) -> Te
     files = HfApi().model_info(repository, revision=revision, token=hub_token("model"))
     names = {sibling.rfilename for sibling in files.siblings or ()}
     if not names.intersection(WEIGHTS):
-        raise model_error(
-            Reason.WEIGHTS_MISSING,
-            f"{source} has none of {', '.join(WEIGHTS)}",
-            "model.source must hold weights as save_pretrained writes them",
-        )
+        raise no_weights(source, names, WEIGHTS)
     try:
         heads = HfApi().get_safetensors_metadata(repository, revision=revision, token=hub_token("model"))
     except (HfHubHTTPError, NotASafetensorsRepoError, SafetensorsParsingError, ValueError) as error:
@@ -151,8 +144,10 @@ def _tensors_of(path: Path, source: str) -> dict[str, torch.Tensor] | None:
     try:
         with path.open("rb") as file:
             begin = file.read(64).lstrip()
-        return _of_safetensors(path) if path.suffix == ".safetensors" else _of_pickle(path, begin)
+        return _of_safetensors(path) if path.suffix == ".safetensors" else _of_pickle(path, begin, source)
     except (SafetensorError, RuntimeError, OSError, EOFError, ValueError, UnpicklingError) as error:
+        if "Weights only load failed" in str(error) and begin.startswith(_ZIP):
+            raise other_objects(source, path.name, str(error)) from error
         raise _unreadable(path, source, begin, str(error)) from error
 
 
@@ -163,12 +158,12 @@ def _of_safetensors(path: Path) -> dict[str, torch.Tensor] | None:
         return _on_meta({name: (head.get_dtype(), head.get_shape()) for name, head in heads.items()})
 
 
-def _of_pickle(path: Path, begin: bytes) -> dict[str, torch.Tensor] | None:
+def _of_pickle(path: Path, begin: bytes, source: str) -> dict[str, torch.Tensor] | None:
     """None for the format of torch before 1.6, which cannot be read in parts."""
     if begin.startswith(_PICKLE):
         return None
     held = torch.load(path, map_location="meta", mmap=True, weights_only=True)
-    return {name: tensor for name, tensor in held.items() if isinstance(tensor, torch.Tensor)}
+    return check_pickled(held, path.name, source)
 
 
 def _unreadable(path: Path, source: str, begin: bytes, why: str) -> TrainerError:
@@ -176,6 +171,8 @@ def _unreadable(path: Path, source: str, begin: bytes, why: str) -> TrainerError
     kinds = {_ZIP: "a zip archive, as torch.save writes", _PICKLE: "a pickle", b"<": "a web page", b"{": "JSON"}
     kind = next((kind for mark, kind in kinds.items() if begin.startswith(mark)), None)
     torn = path.suffix == ".bin" and begin.startswith(_ZIP)
+    if torn and ("Invalid argument" in why or "central directory" in why):
+        why = "its end is missing"
     what = f"it is {kind}" if kind and not torn else f"{(why.splitlines() or [''])[0]:.200}"
     return model_error(
         Reason.MODEL_UNREADABLE,

@@ -1,0 +1,138 @@
+"""Adapters that are not as they should be: each is refused with what is wrong and what to do."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.finetune_trainer.models.odd_models import find, refused
+
+from finetune_api.reasons import Reason
+
+
+@pytest.mark.parametrize(
+    "name", ["../base", "./base", r"C:\models\bert", "my model", "  ", "a/b/c", "s3://", "x" * 600]
+)
+def test_a_base_that_is_no_source_is_refused_with_what_may_be_written_there(
+    adapter: Callable[..., Path], name: str
+) -> None:
+    reason, message, hint = refused(adapter(base_model_name_or_path=name))
+
+    assert (reason, message) == (
+        Reason.BASE_NOT_NAMED,
+        f" is an adapter, and what its adapter_config.json names as its base is no model's place: {name!r:.200}",
+    )
+    assert hint.startswith(
+        "write into it, as base_model_name_or_path, where the base is: its id on the Hub (org/name), "
+    )
+
+
+@pytest.mark.parametrize("name", [5, 1.5, True, ["org/model"], {"name": "org/model"}])
+def test_a_base_that_is_no_text_is_refused(adapter: Callable[..., Path], name: Any) -> None:
+    reason, message, _ = refused(adapter(base_model_name_or_path=name))
+
+    assert (reason, message) == (
+        Reason.BASE_NOT_NAMED,
+        f" is an adapter, and what its adapter_config.json names as its base is no model's place: {name!r}",
+    )
+
+
+@pytest.mark.parametrize("name", ["", None])
+def test_an_adapter_that_names_no_base_is_refused(adapter: Callable[..., Path], name: Any) -> None:
+    reason, message, _ = refused(adapter(base_model_name_or_path=name))
+
+    assert (reason, message) == (
+        Reason.BASE_NOT_NAMED,
+        " is an adapter, and does not name the model that it belongs to",
+    )
+
+
+@pytest.mark.parametrize("revision", [5, ["main"], {"a": 1}])
+def test_a_revision_that_is_none_is_refused(adapter: Callable[..., Path], revision: Any) -> None:
+    reason, message, hint = refused(adapter(base_model_name_or_path="org/base", revision=revision))
+
+    assert reason == Reason.BASE_NOT_NAMED
+    assert message == f" is an adapter, and its adapter_config.json has no revision of its base, but {revision!r}"
+    assert hint == "write a branch, a tag or a commit of org/base into it, or null"
+
+
+@pytest.mark.parametrize("name", ["my models/llama", "100%25", "ümlaut", "a#b?c"])
+def test_a_base_is_found_at_any_path_that_a_disk_may_have(
+    adapter: Callable[..., Path], folder: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    folder.rename(tmp_path / name)
+
+    found = find(adapter(base_model_name_or_path=str(tmp_path / name)))
+
+    assert Path(found.place) == tmp_path / name
+
+
+@pytest.mark.parametrize("name", ["llama", "./llama", "../{}/llama"])
+def test_a_path_that_leads_to_the_base_from_here_is_followed(
+    adapter: Callable[..., Path], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    found = find(adapter(base_model_name_or_path=name.format(tmp_path.name)))
+
+    assert Path(found.place) == folder
+
+
+def test_an_adapter_of_an_adapter_is_refused_and_not_trained_without_the_other(
+    adapter: Callable[..., Path], folder: Path, tmp_path: Path
+) -> None:
+    inner = adapter(base_model_name_or_path=str(folder)).rename(tmp_path / "inner")
+
+    reason, message, hint = refused(adapter(base_model_name_or_path=str(inner)))
+
+    assert reason == Reason.ADAPTER_NOT_SUPPORTED
+    assert message == f" is an adapter, and its base cannot be used: file://{inner} is itself an adapter"
+    assert hint.startswith("merge that one into its own base by merge_and_unload, and name the result")
+
+
+def test_an_adapter_that_is_its_own_base_is_refused(adapter: Callable[..., Path], tmp_path: Path) -> None:
+    reason, message, _ = refused(adapter(base_model_name_or_path=str(tmp_path / "adapter")))
+
+    assert (reason, message.endswith("is itself an adapter")) == (Reason.ADAPTER_NOT_SUPPORTED, True)
+
+
+def test_what_is_wrong_with_a_base_that_is_there_keeps_its_remedy(adapter: Callable[..., Path], folder: Path) -> None:
+    (folder / "model.safetensors").write_bytes(b"torn")
+
+    reason, _, hint = refused(adapter(base_model_name_or_path=str(folder)))
+
+    assert (reason, hint.startswith("check that it was copied to its end")) == (Reason.MODEL_UNREADABLE, True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "remedy"),
+    [
+        ("IA3", "is of peft's type IA3", "merge it into its base by merge_and_unload"),
+        (
+            "PREFIX_TUNING",
+            "is of peft's type PREFIX_TUNING",
+            "set model.source to the base, and train an adapter by LoRA",
+        ),
+        (
+            "PROMPT_TUNING",
+            "is of peft's type PROMPT_TUNING",
+            "set model.source to the base, and train an adapter by LoRA",
+        ),
+        ("OF_TOMORROW", "is of peft's type OF_TOMORROW", "set model.source to the base, and train an adapter by LoRA"),
+        (
+            None,
+            "has no peft_type in its adapter_config.json",
+            "set model.source to the base, and train an adapter by LoRA",
+        ),
+        (["LORA"], "is of peft's type ['LORA']", "set model.source to the base, and train an adapter by LoRA"),
+    ],
+)
+def test_of_another_kind_of_adapter_only_what_can_be_merged_is_to_be_merged(
+    adapter: Callable[..., Path], folder: Path, kind: Any, told: str, remedy: str
+) -> None:
+    reason, message, hint = refused(adapter(base_model_name_or_path=str(folder), peft_type=kind))
+
+    assert reason == Reason.ADAPTER_NOT_SUPPORTED
+    assert message == f", an adapter of file://{folder}, {told}: training goes on from LoRA alone"
+    assert hint.startswith(remedy)
