@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from finetune.proposal.sample import Sample
 from finetune.proposal.stamps import are_dates, are_ids, are_numbered
+from finetune_api.plain_numbers import plain_number
 from finetune_api.printable import printable
 from finetune_api.training import Task
 
@@ -195,7 +196,8 @@ def _answers(sample: Sample) -> Iterator[Shape]:
 
 def _summary(sample: Sample) -> Iterator[Shape]:
     for text, target in _named_alike(sample, _SUMMARIES):
-        if target == "target" and len(set(_given(sample, target))) <= _most_classes(sample):
+        few = len(set(_given(sample, target))) <= _most_classes(sample)
+        if target == "target" and (few or _written_numbers(sample, target)):
             continue
         prefix = "summarize: " if target in ("summary", "highlights") else None
         why = f"{shown(target)} is to be written from {shown(text)}"
@@ -235,6 +237,8 @@ def _classifier(sample: Sample, text: str, pair: str | None, label: str, why: st
         seen = f"{shown(label)} holds lists: several classes a row"
     elif any(isinstance(each, float) and not each.is_integer() for each in values):
         seen, problem = f"{shown(label)} holds numbers with fractions", "regression"
+    elif any(not number.is_integer() for number in _written_numbers(sample, label)):
+        seen, problem = f"{shown(label)} holds numbers with fractions, in quotes", "regression"
     else:
         classes = set(map(str, values))
         seen = f"{shown(label)} has {len(classes)} class{'es' if len(classes) != 1 else ''}{in_first(sample)}"
@@ -338,4 +342,16 @@ def _is(kind: Callable[[list[Any]], bool], sample: Sample, name: str) -> bool:
 
 def _is_prose(sample: Sample, name: str) -> bool:
     """Whether a column is text that hardly repeats."""
-    return _is_text(sample, name) and _distinct(sample, name) > _most_classes(sample)
+    return (
+        _is_text(sample, name)
+        and _distinct(sample, name) > _most_classes(sample)
+        and not _written_numbers(sample, name)
+    )
+
+
+def _written_numbers(sample: Sample, name: str) -> list[float]:
+    """The numbers of a column of text, where all its texts are numbers."""
+    numbers = [
+        number for each in _given(sample, name) if isinstance(each, str) and (number := plain_number(each)) is not None
+    ]
+    return numbers if len(numbers) == len(_given(sample, name)) else []

@@ -5,8 +5,9 @@ import unicodedata
 from collections.abc import Sequence
 from decimal import Decimal
 
+from finetune_api.plain_numbers import plain_number
+
 NUMBER = re.compile(r"[+-]?\d+(\.\d*)?")
-_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WRITTEN_NUMBER = re.compile(
     r"[+-]?\s?[$€£¥]?\s?(?:\d{1,3}(?:[.,'\s]\d{3})+|\d+)(?:[.,]\d+)?\s?[%$€£¥]?",
 )
@@ -38,11 +39,6 @@ def number_in_writing(names: Sequence[str]) -> str | None:
     if not all(map(_WRITTEN_NUMBER.fullmatch, written)):
         return None
     return next((name for name in written if _SIGNS.search(name)), None)
-
-
-def plain_number(text: str) -> float | None:
-    """The number that a text is, as a file of numbers has it: 0.5, -3 and 1e-3; None where it is none."""
-    return float(text) if _PLAIN_NUMBER.fullmatch(text.strip()) else None
 
 
 def fraction_as_text(names: Sequence[str]) -> str | None:

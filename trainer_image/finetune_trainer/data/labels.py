@@ -8,6 +8,7 @@ from typing import Any
 
 import datasets
 
+from finetune_api.plain_numbers import plain_number
 from finetune_api.reasons import Reason
 from finetune_api.sources import Problem
 from finetune_api.training import METRICS_OF_PROBLEM
@@ -15,7 +16,7 @@ from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, is_blank, listed
-from finetune_trainer.data.class_names import number_in_writing, plain_number
+from finetune_trainer.data.class_names import number_in_writing
 from finetune_trainer.data.columns import example, kind_of
 from finetune_trainer.data.rows import Rows
 

@@ -85,6 +85,22 @@ CASES: Final = [
         },
     ),
     Case(
+        "numbers in quotes",
+        {"text": prose(), "label": each("0.5", "1.25", "3")},
+        {"task": "text-classification", "model.problemType": "regression", "evaluation.bestMetric": "pearsonr"},
+    ),
+    Case(
+        "numbers in quotes, hardly one twice",
+        {"text": prose(), "target": [f"{number / 8}" for number in range(40)]},
+        {"task": "text-classification", "model.problemType": "regression"},
+    ),
+    Case(
+        "whole numbers in quotes are classes",
+        {"text": prose(), "label": each("1", "2")},
+        {"task": "text-classification"},
+        ("model.problemType",),
+    ),
+    Case(
         "several classes a row",
         {"text": prose(), "labels": each(["a"], ["a", "b"], [])},
         {"task": "text-classification", "dataset.columns": {"label": "labels"}},
