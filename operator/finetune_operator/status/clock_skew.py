@@ -1,6 +1,7 @@
 """Times of what has happened are not later than now: the clock of a node may be ahead, and who may write a status writes any year into it.
 
-Of the future, a time would never pass: no silence would be seen before it, and what a pod used would be counted in years.
+Of the future, a time would never pass: no silence would be seen before it, and what a pod used would be counted in years. And no container
+has begun before its pod was made: by a node's clock that is behind, no pod would ever have run in time.
 """
 
 from dataclasses import replace
@@ -22,7 +23,8 @@ _OF_PROGRESS = ("last_report_time", "last_progress_time")
 
 
 def capped_observation(observed: Observation, now: datetime) -> Observation:
-    """The observation without times of the future. That at which a pod is to be gone is one by right."""
+    """The observation without times of the future, and without containers that begin before their pods. That at which a pod is to be gone is
+    in the future by right."""
     job, pods, preflight = observed.job, observed.pods, observed.preflight
     if job is not None:
         job = _by(job, _OF_JOBS, now)
@@ -52,6 +54,7 @@ def capped_status(status: FineTuneJobStatus, now: datetime) -> FineTuneJobStatus
 
 
 def _pod_by(pod: PodState, now: datetime) -> PodState:
+    pod = _not_before_it_came(pod)
     finished = pod.terminated.finished if pod.terminated is not None else None
     if finished is not None and finished > now and pod.started is not None and pod.created is not None:
         # By the clock of its node, which is ahead in both: how long it ran is right, if it was there for so long.
@@ -60,6 +63,16 @@ def _pod_by(pod: PodState, now: datetime) -> PodState:
     pod = _by(pod, _OF_PODS, now)
     ended = pod.terminated and _by(pod.terminated, ("finished",), now)
     return pod if ended is pod.terminated else replace(pod, terminated=ended)
+
+
+def _not_before_it_came(pod: PodState) -> PodState:
+    """The pod with the times of its container moved to when it came, if they are before that: how long it ran is right."""
+    if pod.started is None or pod.created is None or pod.started >= pod.created:
+        return pod
+    behind, ended = pod.created - pod.started, pod.terminated
+    if ended is not None and ended.finished is not None:
+        ended = replace(ended, finished=ended.finished + behind)
+    return replace(pod, started=pod.created, terminated=ended)
 
 
 def _by(part: _Part, names: tuple[str, ...], now: datetime) -> _Part:

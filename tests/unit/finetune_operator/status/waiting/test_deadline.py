@@ -1,6 +1,16 @@
 """The deadline for a pod to run."""
 
-from tests.unit.finetune_operator.samples import job, line, observation, parsed, pod, terminated
+from tests.unit.finetune_operator.samples import (
+    job,
+    line,
+    member,
+    observation,
+    parsed,
+    pod,
+    running,
+    stamp,
+    terminated,
+)
 from tests.unit.finetune_operator.status.statuses import compute
 
 
@@ -37,3 +47,19 @@ def test_the_deadline_before_running_counts_neither_suspension_nor_an_attempt_th
     ]
 
     assert phases == ["Queued", "Pending", "Pending", "Pending", "Failed"]
+
+
+def test_a_pod_on_a_node_whose_clock_is_an_hour_behind_has_run_in_time() -> None:
+    policy = {"preRunningDeadlineSeconds": 60}
+    given = parsed(runPolicy=policy)
+    two = parsed(runPolicy=policy, resources={"nodes": 2})
+
+    runs = compute(given, observation(job(start=1), pod(state=running(-3590))), 900)
+    failed = compute(given, observation(job(start=1), pod(state=terminated(1, since=-3590, until=-3560))), 50)
+    again = compute(parsed(failed, runPolicy=policy), observation(job(start=1), pod(2, node=None)), 900)
+    train = compute(two, observation(job(start=1), member(0, state=running(-3590)), member(1, state=running(12))), 900)
+
+    assert [each["phase"] for each in (runs, failed, again, train)] == ["Preparing", "Pending", "Pending", "Preparing"]
+    (attempt,) = failed["attempts"]
+    # It came at second 10, and ran for thirty.
+    assert (attempt["startTime"], attempt["endTime"], attempt["podSeconds"]) == (stamp(10), stamp(40), 30)
