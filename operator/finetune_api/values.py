@@ -36,7 +36,8 @@ class _Number:
 def format_time(moment: datetime) -> str:
     """RFC 3339 in UTC to the second, as Kubernetes writes times."""
     # A third of the time that strftime takes: of a status it was a tenth.
-    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return f"{in_utc.replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def sane(moment: datetime) -> datetime | None:
@@ -44,7 +45,8 @@ def sane(moment: datetime) -> datetime | None:
     if not FIRST_YEAR - 1 <= moment.year <= LAST_YEAR + 1:
         return None
     # The API server takes a time without a zone, which could not be compared with any other.
-    moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.tzinfo is not UTC:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None
 
 

@@ -24,10 +24,10 @@ class OwnChildren:
             key.name, run_of(raw)
         )
 
-    def may_be_pod(self, raw: JsonObject, job: JsonObject | None) -> bool | None:
+    def may_be_pod(self, raw: JsonObject, job: str | None) -> bool | None:
         """Whether a pod has the owner that those of a FineTuneJob have; None if that is not known yet.
 
-        `job` is the Job of the owner's name as the cache has it: the pod may be seen before its Job is, and after it has gone.
+        `job` is the uid of the Job of the owner's name as the cache has it: the pod may be seen before its Job is, and after it has gone.
         """
         found, owner = self._labelled(raw), controller(raw)
         if found is None:
@@ -40,7 +40,7 @@ class OwnChildren:
         if owner != job_as_owner(owner.name, owner.uid):
             return False
         # The cache may have another Job of this name, which this one's has taken the place of.
-        return True if job is None or job["metadata"]["uid"] == owner.uid else None
+        return True if job in (None, owner.uid) else None
 
     def _labelled(self, raw: JsonObject) -> tuple[Key, str] | None:
         """The FineTuneJob of the object's namespace whose uid its label has, if that is there."""

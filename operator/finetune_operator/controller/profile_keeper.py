@@ -41,7 +41,7 @@ class ProfileKeeper:
                 return finetunejob, observed if is_running else _with_obstacle(observed, given)
             found = given
         # What is computed of the job is computed under that profile: it may give the place that the run writes to, and who is told of its end.
-        given_job = self._profiles.with_profile(entry.raw, found, finetunejob)
+        given_job = self._profiles.with_profile(found, finetunejob)
         if is_running and not is_kept:
             # Nothing is written down: two operators that share a namespace would do so again and again.
             return given_job, observed

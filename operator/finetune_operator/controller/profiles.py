@@ -18,7 +18,7 @@ from finetune_api.reasons import Reason
 from finetune_api.status import AppliedProfile, FineTuneJobStatus
 from finetune_api.v1alpha1 import API_VERSION, FineTuneJobSpec
 from finetune_operator.job.budget import OverBudget, over_budget
-from finetune_operator.job.finetunejob import FineTuneJob, parse_finetunejob
+from finetune_operator.job.finetunejob import FineTuneJob, given_profile, parse_finetunejob
 from finetune_operator.job.names import UNREADABLE
 from finetune_operator.job.own_jobs import OwnJobs
 from finetune_operator.job.profile import Refusal, apply_profile, kept_settings
@@ -94,16 +94,23 @@ class Profiles:
         if known is not None and known_given == given:
             return known
         finetunejob = parse_finetunejob(unpack(raw), keys, known or self._specs.get(uid))
-        self._known[uid] = given, finetunejob
-        self._specs[uid] = replace(
-            finetunejob, status=_NO_STATUS, own=finetunejob.own if finetunejob.kept is None else None
-        )
+        self._keep(given, finetunejob)
         return finetunejob
 
-    def with_profile(self, raw: JsonObject, found: AppliedProfile, before: FineTuneJob) -> FineTuneJob:
-        """Read a FineTuneJob as if its status named this profile. Its spec is that of `before`, and is not read again once its status does."""
-        named = {**raw, "status": {**(raw.get("status") or {}), "profile": found.to_wire()}}
-        given = parse_finetunejob(named, self._keys(), before)
+    def note_written(self, packed: JsonObject, finetunejob: FineTuneJob) -> None:
+        """Take a FineTuneJob whose status was written for what `read_finetunejob` would read of it: the next pass comes in a moment."""
+        self._keep((packed["metadata"]["resourceVersion"], packed[PACKED], self._keys()), finetunejob)
+
+    def _keep(self, given: object, finetunejob: FineTuneJob) -> None:
+        self._known[finetunejob.uid] = given, finetunejob
+        spec = self._specs.get(finetunejob.uid)
+        if spec is None or spec.spec is not finetunejob.spec or spec.kept is not finetunejob.kept:
+            own = finetunejob.own if finetunejob.kept is None else None
+            self._specs[finetunejob.uid] = replace(finetunejob, status=_NO_STATUS, own=own)
+
+    def with_profile(self, found: AppliedProfile, finetunejob: FineTuneJob) -> FineTuneJob:
+        """Return a FineTuneJob as it is read once its status names this profile. Its spec is not read again then."""
+        given = given_profile(finetunejob, found)
         self._known[given.uid] = None, given
         return given
 

@@ -65,7 +65,7 @@ class Reconciler:
             kube, jobs=jobs, pods=pods, own_jobs=profiles.own_jobs, clock=clock, trouble_of=trouble_of
         )
         self._profiles = profiles
-        self._status = StatusWriter(kube, finetunejobs, numbers, clock)
+        self._status = StatusWriter(kube, finetunejobs, numbers, clock, profiles.note_written)
         self._stand_back = StandBack(kube, finetunejobs, clock)
         self._shared = SharedObjects(kube, clock)
         self._ensurer = Ensurer(

@@ -65,4 +65,4 @@ class Stages:
         if own is not None:
             entry.note_job(owners[-1])
         address = observed.attempts[-1].address if observed.attempts else None
-        return replace(observed, hearing=Hearing(entry.heard_since, self._trouble_of(address or "")))
+        return replace(observed, hearing=Hearing(entry.heard_since, self._trouble_of(address) if address else ""))

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime
 
 from kubernetes.aio.client.exceptions import ConflictException, NotFoundException
@@ -46,8 +47,11 @@ class StatusWriter:
         finetunejobs: FineTuneJobs,
         numbers: Numbers,
         clock: Callable[[], float] = time.monotonic,
+        on_written: Callable[[JsonObject, FineTuneJob], None] = lambda packed, finetunejob: None,
     ) -> None:
+        """`on_written` is called with a FineTuneJob whose status was written, as it is kept and as it would be read, where that is known."""
         self._kube = kube
+        self._on_written = on_written
         self._finetunejobs = finetunejobs
         self._numbers = numbers
         self._clock = clock
@@ -116,7 +120,8 @@ class StatusWriter:
         key, manifest = finetunejob.key, _manifest(finetunejob, status)
         try:
             with self._finetunejobs.writing_status(key) as wrote:
-                wrote(await self._kube.replace_status(FINETUNEJOBS, manifest, in_turn=in_turn))
+                answer = await self._kube.replace_status(FINETUNEJOBS, manifest, in_turn=in_turn)
+                packed = wrote(answer)
         except ConflictException:
             live = await self._kube.get(FINETUNEJOBS, key.namespace, key.name)
             self._finetunejobs.refresh(key, finetunejob.uid, live)
@@ -124,6 +129,8 @@ class StatusWriter:
         except NotFoundException:
             self._finetunejobs.refresh(key, finetunejob.uid, None)
             return False
+        if answer.get("status") == manifest["status"] and not (finetunejob.unknown or finetunejob.wants_new_run):
+            self._on_written(packed, _after(finetunejob, status, answer))
         entry.status_written = self._clock()
         self._numbers.done(finetunejob.uid)
         return True
@@ -149,6 +156,12 @@ def _count(finetunejob: FineTuneJob, after: FineTuneJobStatus, now: datetime) ->
 def _trace(finetunejob: FineTuneJob, after: FineTuneJobStatus, now: datetime) -> None:
     key, created, before = finetunejob.key, finetunejob.created, finetunejob.status
     note_status(Written(finetunejob.uid, key.namespace, key.name, created, before, after, now))
+
+
+def _after(finetunejob: FineTuneJob, status: FineTuneJobStatus, answer: JsonObject) -> FineTuneJob:
+    """The FineTuneJob as it is read from the API server's answer, which has the status as it was sent."""
+    run, version = status.run or finetunejob.run, answer["metadata"]["resourceVersion"]
+    return replace(finetunejob, status=status, run=run, resource_version=version, unproven=False)
 
 
 def _manifest(finetunejob: FineTuneJob, status: FineTuneJobStatus) -> JsonObject:

@@ -128,8 +128,8 @@ class Watches:
 
     def _on_job(self, raw: JsonObject) -> None:
         place = raw["metadata"]["namespace"], raw["metadata"]["name"]
-        there = self.jobs.get(*place)
-        self._note_job(place, raw, there)
+        there = self.jobs.uid_of(*place)
+        self._note_job(place, raw, there or "")
         owner = controller(raw)
         key = self._own_key(raw, owner.uid if owner is not None else "")
         if there is None or parse_job(raw).end:
@@ -145,12 +145,11 @@ class Watches:
         entry = self._finetunejobs.get(key)
         return entry is not None and entry.made_job == raw["metadata"]["resourceVersion"]
 
-    def _note_job(self, place: tuple[str, str], raw: JsonObject, there: JsonObject | None) -> None:
+    def _note_job(self, place: tuple[str, str], raw: JsonObject, uid: str) -> None:
         """Look again at the pods that could not be told to be ours or not, where a Job has come, has gone or is another one now.
 
         Not at each change of one: somebody can make any number of such pods, and change a Job as often as they like.
         """
-        uid = there["metadata"]["uid"] if there is not None else ""
         if self._seen_jobs.get(place, "") == uid != "":
             return
         self._seen_jobs[place] = uid
@@ -200,7 +199,7 @@ class Watches:
         key = self._finetunejobs.key_of_uid(uid)
         return key if key is not None and key.namespace == raw["metadata"]["namespace"] else None
 
-    def _job_of(self, pod: JsonObject) -> JsonObject | None:
-        """The Job that a pod names as its owner, as it was last seen."""
+    def _job_of(self, pod: JsonObject) -> str | None:
+        """The uid of the Job of the name that a pod has as its owner, as it was last seen."""
         owner = controller(pod)
-        return None if owner is None else self.jobs.get(pod["metadata"]["namespace"], owner.name)
+        return None if owner is None else self.jobs.uid_of(pod["metadata"]["namespace"], owner.name)

@@ -2,19 +2,19 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pydantic import ValidationError
 
 from finetune_api.base import JsonObject
 from finetune_api.profile import ProfileSettings
-from finetune_api.status import FineTuneJobStatus, Phase, Run
+from finetune_api.status import AppliedProfile, FineTuneJobStatus, Phase, Run
 from finetune_api.v1alpha1 import CONTROLLER, FineTuneJobSpec
 from finetune_operator.job.names import ChildNames, child_names
 from finetune_operator.job.profile import NO_PROFILE, kept_settings
 from finetune_operator.job.proof import is_proven
-from finetune_operator.job.read_specs import read_specs
+from finetune_operator.job.read_specs import held_to_profile, read_specs
 from finetune_operator.job.run import output_uri, present_run
 from finetune_operator.job.unknown import unknown_fields
 
@@ -137,12 +137,32 @@ def parse_finetunejob(
         names=names,
         run=run,
         own=own,
-        output=output_uri(spec.output.uri, names.claim, run.number, metadata["uid"]) if spec else "",
+        output=_output(spec, names, run, metadata["uid"]),
         others=others,
         kept=kept,
         unknown=unknown_fields(raw.get("status"), FineTuneJobStatus),
         unproven=unproven,
     )
+
+
+def given_profile(finetunejob: FineTuneJob, applied: AppliedProfile) -> FineTuneJob:
+    """The FineTuneJob as `parse_finetunejob` reads it once its status names this profile, which the operator has proven."""
+    spec, problems, kept = finetunejob.spec, finetunejob.problems, kept_settings(applied)
+    if finetunejob.own is not None and kept is not None:
+        spec, problems = held_to_profile(finetunejob.own, kept, finetunejob.namespace, finetunejob.name)
+    return replace(
+        finetunejob,
+        status=finetunejob.status.model_copy(update={"profile": applied}),
+        kept=kept,
+        spec=spec,
+        problems=problems,
+        output=_output(spec, finetunejob.names, finetunejob.run, finetunejob.uid),
+        unproven=False,
+    )
+
+
+def _output(spec: FineTuneJobSpec | None, names: ChildNames, run: Run, uid: str) -> str:
+    return output_uri(spec.output.uri, names.claim, run.number, uid) if spec else ""
 
 
 def _names_a_profile(status: object) -> bool:

@@ -6,6 +6,7 @@ A termination message is written by the training pod, so it is as untrusted as a
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from finetune_api.base import JsonObject
 from finetune_api.printable import printable
@@ -312,8 +313,12 @@ def parse_time(value: object) -> datetime | None:
     Nor are Go's zero time (year 1), which Kubernetes writes where none was set, and that of Unix, which kubelets write for the start of a
     container that never ran.
     """
-    if not isinstance(value, str):
-        return None
+    return _parse_time(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=1024)
+def _parse_time(value: str) -> datetime | None:
+    # Each object is read several times, and many are of the same second.
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:

@@ -18,10 +18,17 @@ def read_specs(
         own, problems = _read_spec(raw)
     if own is None or kept is None:
         return own, own, problems
+    return own, *held_to_profile(own, kept, raw["metadata"]["namespace"], raw["metadata"]["name"])
+
+
+def held_to_profile(
+    own: FineTuneJobSpec, kept: ProfileSettings, namespace: str, name: str
+) -> tuple[FineTuneJobSpec | None, str]:
+    """The spec with what its profile gives, or None and why it cannot be read."""
     try:
-        return own, effective_spec(own, kept, raw["metadata"]["namespace"], raw["metadata"]["name"]), ""
+        return effective_spec(own, kept, namespace, name), ""
     except ValidationError as error:
-        return own, None, _describe(error)
+        return None, _describe(error)
 
 
 def _read_spec(raw: JsonObject) -> tuple[FineTuneJobSpec | None, str]:

@@ -46,7 +46,7 @@ _STRINGS: Final = rb"(?:" + _STRING + rb'[^{}\[\]"]*+)'
 _TOKEN: Final = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
 # Within a field also a whole list or object that holds no other, and any number of strings: few steps for many bytes.
 _INNER: Final = re.compile(rb'[{\[][^{}\[\]"]*+' + _STRINGS + rb"*+[}\]]|" + _STRINGS + rb'++|[{}\[\]"]', re.DOTALL)
-_CONTAINERS: Final = (dict, list)
+_CONTAINERS: Final = frozenset((dict, list))
 _QUOTE, _BRACE, _OPENING, _CLOSING = ord('"'), ord("{"), frozenset(b"{["), frozenset(b"}]")
 
 logger = logging.getLogger(__name__)
@@ -209,8 +209,9 @@ def _leave_out_what_is_not_read(raw: object) -> None:
 def _is_flat(raw: JsonObject) -> bool:
     layer: list[Any] = [raw]
     for _ in range(MAX_DEPTH + 1):
-        fields = [each.values() if isinstance(each, dict) else each for each in layer]
-        layer = [item for each in fields for item in each if isinstance(item, _CONTAINERS)]
+        # A parser makes these very classes.
+        fields = [each.values() if each.__class__ is dict else each for each in layer]
+        layer = [item for each in fields for item in each if item.__class__ in _CONTAINERS]
         if not layer:
             return True
     return False

@@ -10,7 +10,7 @@ import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 from urllib.request import getproxies
 
 import aiohttp
@@ -28,6 +28,7 @@ from finetune_operator.kube.errors import API_FAILURES, REFUSED_FOR_GOOD, NotLea
 from finetune_operator.kube.fence import FencedRequest, fenced
 from finetune_operator.kube.pages import Page, whole_list
 from finetune_operator.kube.request_counts import counting
+from finetune_operator.kube.rest import Rest
 from finetune_operator.kube.streams import events, streamed_list
 from finetune_operator.kube.turns import Turns
 
@@ -94,6 +95,7 @@ async def connect() -> ApiClient:
     # Each watch has a connection for good: with a bound, those of a few dozen namespaces would leave none for anything else.
     configuration.connection_pool_maxsize = 0
     client = ApiClient(configuration)
+    client.rest_client = Rest(configuration)
     # Where no proxy is set there is nothing to read from the environment, and aiohttp would start a thread for each request to find
     # a .netrc file.
     client.configuration.client_session_kwargs = {
@@ -358,14 +360,11 @@ class Kube:
         content_type: str = "application/json",
         limit: aiohttp.ClientTimeout | float = _TIMEOUT_SECONDS,
     ) -> aiohttp.ClientResponse:
-        # Without the body, which is JSON already: the client would look at each value of it, for one of its models.
-        method, url, headers, _, _ = await self._client.param_serialize(
-            method,
-            path,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json", "Content-Type": content_type},
-            auth_settings=["BearerToken"],
-        )
+        url = f"{self._client.configuration.host}{path}"
+        if query:
+            url = f"{url}?{urlencode(query)}"
+        headers = {"Accept": "application/json", "Content-Type": content_type, **self._client.default_headers}
+        await self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
         if method != "GET":
             # Only now: the request may have waited long for its turn. `fenced` looks again as it leaves.
             limit = min(_TIMEOUT_SECONDS, self._may_write())

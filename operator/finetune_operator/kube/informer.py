@@ -130,8 +130,11 @@ class Informer:
 
     def get(self, namespace: str, name: str) -> JsonObject | None:
         """The object as it was last seen. None proves nothing: ask the API server before acting on it."""
-        found = self._objects.get((namespace, name))
-        return None if found is None else unpack(found)
+        return unpack(found) if (found := self._objects.get((namespace, name))) else None
+
+    def uid_of(self, namespace: str, name: str) -> str | None:
+        """The uid of the object that `get` would return; None where it returns none."""
+        return str(found["metadata"]["uid"]) if (found := self._objects.get((namespace, name))) else None
 
     def has_labelled(self, value: str) -> bool:
         """Whether there is an object whose label has this value."""
@@ -237,9 +240,9 @@ class Informer:
             try:
                 await self._compare(namespace)
             except Exception as error:  # whatever comes, the operator goes on
-                traceback = unexpected(error, f"comparison of {self._kind.plural}")
-                text, cause = "list of %s failed: %s", {"cause": shared_cause(error)}
-                logger.warning(text, self._kind.plural, brief(error), exc_info=traceback, extra=cause)
+                plural, extra = self._kind.plural, {"cause": shared_cause(error)}
+                traceback = unexpected(error, f"comparison of {plural}")
+                logger.warning("list of %s failed: %s", plural, brief(error), exc_info=traceback, extra=extra)
 
     async def _compare(self, namespace: str | None) -> None:
         """Read a list slowly. What is told by it of the past is no news: a newer version is known, or that it was deleted since."""
@@ -370,8 +373,7 @@ class Informer:
         if key in self._objects:
             self._drop(key)
         self._objects[key] = raw
-        value = self._value(raw)
-        alike = self._by_label.setdefault(value, set())
+        alike = self._by_label.setdefault(value := self._value(raw), set())
         alike.add(key)
         if value and is_over_limit(len(alike)):
             warn_once(f"one of the {self._kind.plural} of {value}", f"tells least of more than {MOST}")

@@ -5,8 +5,9 @@ Nobody can change the environment: the digest there lets the trainer notice.
 """
 
 import hashlib
-import json
 from typing import Final
+
+from pydantic_core import to_json
 
 from finetune_api.base import JsonObject
 from finetune_api.run import JobReference, RunConfig
@@ -26,7 +27,8 @@ def run_config(finetunejob: FineTuneJob, spec: FineTuneJobSpec) -> RunConfig:
 def run_file(config: RunConfig) -> str:
     """The text of `run.yaml`."""
     # JSON is YAML, and a number in it is a number to every reader of YAML.
-    return json.dumps(config.to_file(), indent=2) + "\n"
+    # Python's own writer of indented JSON takes ten times as long.
+    return to_json(config.to_file(), indent=2).decode() + "\n"
 
 
 def digest_of(text: str) -> str:

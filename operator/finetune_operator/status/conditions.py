@@ -27,12 +27,22 @@ def build_conditions(
         holds = kind in true
         old = before.get(kind)
         status = "True" if holds else "False"
+        tells = holds or kind == "Ready"
+        reason, text = (verdict.reason, message) if tells else (verdict.phase, "")
+        if old is not None and (old.status, old.reason, old.message, old.observed_generation) == (
+            status,
+            reason,
+            text,
+            generation,
+        ):
+            conditions.append(old)
+            continue
         conditions.append(
             Condition(
                 type=kind,
                 status=status,
-                reason=verdict.reason if holds or kind == "Ready" else verdict.phase,
-                message=message if holds or kind == "Ready" else "",
+                reason=reason,
+                message=text,
                 last_transition_time=old.last_transition_time if old and old.status == status else now,
                 observed_generation=generation,
             )

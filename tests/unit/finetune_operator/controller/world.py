@@ -25,7 +25,7 @@ from finetune_operator.controller.notices import Notices
 from finetune_operator.controller.numbers import Numbers
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.controller.reconciler import Reconciler
-from finetune_operator.job.finetunejob import FineTuneJob, Key
+from finetune_operator.job.finetunejob import FineTuneJob, Key, parse_finetunejob
 from finetune_operator.job.pod_defaults import PodDefaults
 from finetune_operator.kube.client import (
     FINETUNEJOBS,
@@ -76,6 +76,9 @@ class World:
     blocked: BlockedJobs
     woken: list[Key]
     """The blocked jobs that were to be tried before their time."""
+    profiles: Profiles
+    key: bytes
+    """The operator's own."""
     ca: str = "PEM"
     time: float = 1000.0
     """What the clock shows, in seconds."""
@@ -115,7 +118,13 @@ class World:
         return self.answers.get(target.name, Answer(delivered=True))
 
     async def reconcile(self) -> float | None:
-        return await self.reconciler.reconcile(KEY)
+        """One pass. What is known of a FineTuneJob after it is what would be read of it."""
+        again = await self.reconciler.reconcile(KEY)
+        entry = self.finetunejobs.get(KEY)
+        if entry is not None:
+            known = self.profiles.read_finetunejob(entry.packed)
+            assert known == parse_finetunejob(entry.raw, [self.key], known)
+        return again
 
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = self.api.objects[FINETUNEJOBS.plural, "yelp"].get("status", {})
@@ -174,7 +183,7 @@ def make_world(api: FakeApi, key: bytes, installation: str = "finetune/keys") ->
         notices=notices,
         clock=lambda: world.time,
     )
-    world = World(api, finetunejobs, jobs, pods, reconciler, blocked, woken)
+    world = World(api, finetunejobs, jobs, pods, reconciler, blocked, woken, profiles, key)
     world.notices = notices
     return world
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.fake_api import refusal
+from tests.unit.finetune_operator.kube.fake_client import FakeClient
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_operator.kube.client import JOBS, Kube
@@ -14,19 +15,14 @@ from finetune_operator.kube.errors import NotLeading, brief, retry_after
 MANIFEST = {"metadata": {"namespace": "ns", "name": "a", "resourceVersion": "1"}, "status": {}}
 
 
-class Client:
+class Client(FakeClient):
     """Answers each request by an empty object; `sent` is what came, with the seconds that it may take."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, float]] = []
 
-    async def param_serialize(
-        self, method: str, path: str, **_: Any
-    ) -> tuple[str, str, dict[str, str], None, list[Any]]:
-        return method, path, {}, None, []
-
     async def call_api(
-        self, method: str, path: str, headers: dict[str, str], body: Any, *, _request_timeout: float
+        self, method: str, url: str, headers: dict[str, str], body: Any, *, _request_timeout: float
     ) -> Any:
         self.sent.append((method, _request_timeout))
 

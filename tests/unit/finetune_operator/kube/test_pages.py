@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from kubernetes.aio.client.exceptions import ApiException
+from tests.unit.finetune_operator.kube.fake_client import FakeClient, query_of
 from tests.unit.finetune_operator.samples import finetunejob, merged
 
 from finetune_operator.controller.cache import FineTuneJobs
@@ -19,19 +20,15 @@ REST = {"kind": "Status", "code": 410, "reason": "Expired", "metadata": {"contin
 NO_REST = {**REST, "metadata": {}}
 
 
-class Client:
+class Client(FakeClient):
     """Answers each list by its token: a list with its version, or a refusal with 410. `asked` are the tokens that came."""
 
     def __init__(self, answers: Mapping[str, dict[str, Any]]) -> None:
         self.answers = answers
         self.asked: list[str] = []
 
-    async def param_serialize(
-        self, method: str, path: str, **given: Any
-    ) -> tuple[str, Any, dict[str, str], None, None]:
-        return method, dict(given["query_params"]), {}, None, None
-
-    async def call_api(self, method: str, query: dict[str, str], *_: Any, **__: Any) -> Any:
+    async def call_api(self, method: str, url: str, *_: Any, **__: Any) -> Any:
+        query = query_of(url)
         self.asked.append(query.get("continue", ""))
         answer = self.answers[self.asked[-1]]
         data = json.dumps(answer).encode()

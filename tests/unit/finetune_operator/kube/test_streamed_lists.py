@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from kubernetes.aio.client.exceptions import ForbiddenException
+from tests.unit.finetune_operator.kube.fake_client import FakeClient, query_of
 from tests.unit.finetune_operator.samples import finetunejob, merged
 
 from finetune_operator.controller.cache import FineTuneJobs
@@ -33,7 +34,7 @@ def end(version: int) -> dict[str, Any]:
     return {"type": "BOOKMARK", "object": {"metadata": metadata}}
 
 
-class Client:
+class Client(FakeClient):
     """An API server that streams these lines, or refuses to, and has a list of one page. `asked` is how each list was asked for."""
 
     def __init__(self, *lines: dict[str, Any], status: int = 200, of_pages: int = 200) -> None:
@@ -43,12 +44,8 @@ class Client:
         self.asked: list[str] = []
         self.closed = 0
 
-    async def param_serialize(
-        self, method: str, path: str, **given: Any
-    ) -> tuple[str, Any, dict[str, str], None, None]:
-        return method, dict(given["query_params"]), {}, None, None
-
-    async def call_api(self, method: str, query: dict[str, str], *_: Any, **__: Any) -> Any:
+    async def call_api(self, method: str, url: str, *_: Any, **__: Any) -> Any:
+        query = query_of(url)
         is_stream = query.get("sendInitialEvents") == "true"
         self.asked.append("stream" if is_stream else "page")
         page = {"items": [an_object("of-the-page", 7)], "metadata": {"resourceVersion": "70"}}
