@@ -213,6 +213,19 @@ def test_a_word_at_the_end_of_turns_is_learnt_and_it_is_said_that_generation_goe
         ("{{ messages | nofilter }}", "writes no chat: No filter named 'nofilter'."),
         (CHATML + "{{ persona.name }}", "writes no chat: 'persona' is undefined"),
         ({"rag": CHATML, "tool_use": CHATML}, "has none that is called default, only rag, tool_use"),
+        ("hello<|im_end|>", "does not write what the assistant says"),
+        (
+            "{% for m in messages %}<|im_start|>{{ m.role }}<|im_end|>{% endfor %}",
+            "does not write what the assistant says",
+        ),
+        (
+            MARKED.replace("== 'assistant'", "== 'user'").replace("END", "<|im_end|>"),
+            "marks by {% generation %} something else than what the assistant says",
+        ),
+        (
+            "{% for m in messages %}{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% endfor %}",
+            "marks by {% generation %} something else than what the assistant says",
+        ),
         (
             CHATML.replace("if add_generation_prompt", "if true"),
             "asks for one more answer at the end of each chat, which would be learnt, whatever add_generation_prompt is",

@@ -166,7 +166,7 @@ def _prompts(batch: Batch, layout: Layout) -> list[str]:
 def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
     with tokenizer_limit("no chat is written"):
         template = find_chat_template(settings.tokenizer, settings.model)
-        check_template(template, settings.model)
+        check_template(template, settings.model, settings.answers_only)
         check_end_of_turn(template, settings.model, settings.answers_only)
     features = rows.dataset.features
     with_nulls = (layout.columns.get("messages", ""), layout.beside.get("tools", ""))

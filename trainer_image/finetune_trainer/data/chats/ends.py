@@ -9,17 +9,19 @@ from jinja2.exceptions import TemplateError
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, Message
+from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, Chat, ChatError, Message
 from finetune_trainer.data.chats.template import ASKED, MARK, PROBES, REFUSALS, ChatTemplate, unfit
 
 _BEGUN_MARK = re.compile(r"[<\[][^<>\[\]\s]*$")
 
 
-def check_template(template: ChatTemplate, source: str) -> None:
-    """Refuse a template that writes no chat at all, or that asks for one more answer at the end of each.
+def check_template(template: ChatTemplate, source: str, answers_only: bool) -> None:
+    """Refuse a template that writes no chat at all, or not what is said, or asks for one more answer at the end of each, or marks
+    as the assistant's what others say.
 
     Args:
         source: Of the model.
+        answers_only: Whether nothing but what the assistant says is learnt.
 
     Raises:
         TrainerError: MODEL.
@@ -33,7 +35,13 @@ def check_template(template: ChatTemplate, source: str) -> None:
     # What a template itself raises, by raise_exception, is about the turns, and its rows are refused one by one.
     if len(errors) == 2 and type(errors[0]) is not TemplateError:
         raise unfit(source, f"writes no chat: {errors[0]}")
-    if not errors and _always_asks(template):
+    if errors:
+        return
+    if len({template.text_of(_chat(answer)) for answer in PROBES}) == 1:
+        raise unfit(source, "does not write what the assistant says")
+    if answers_only and template.marked and not _marks_answers(template):
+        raise unfit(source, "marks by {% generation %} something else than what the assistant says")
+    if _always_asks(template):
         raise unfit(
             source,
             "asks for one more answer at the end of each chat, which would be learnt, whatever add_generation_prompt is",
@@ -85,6 +93,18 @@ def _no_token(mark: str, source: str, end: str | None) -> TrainerError:
 
 def _chat(answer: str) -> list[Message]:
     return [ASKED, {"role": ASSISTANT, "content": answer}]
+
+
+def _marks_answers(template: ChatTemplate) -> bool:
+    asked, answer = str(ASKED["content"]), PROBES[0]
+    try:
+        tokens, marks = template.render_marked(Chat(_chat(answer), [False, True]))
+    except ChatError:
+        return True
+    marked = str(
+        template.tokenizer.decode([token for token, mark in zip(tokens, marks, strict=True) if mark])
+    ).casefold()
+    return answer in marked and asked not in marked
 
 
 def _always_asks(template: ChatTemplate) -> bool:
