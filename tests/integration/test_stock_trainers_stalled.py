@@ -59,11 +59,17 @@ def test_the_operator_ends_it_lets_another_attempt_go_on_and_gives_up_with_the_l
     space.kubectl("delete", "pod", first, "--grace-period=0", "--force", "--wait=false")
     second, failed = stand_still(node, reporting, [first])
     wait_for(lambda: space.get("job", NAME), lambda job: not job, "its Job to be deleted")
+    now = datetime.now(UTC)
+    node.end(second, 143, now - timedelta(seconds=60), now)
+    used = failed["usage"]["podSeconds"]
+    last = space.until(NAME, lambda status: status["usage"]["podSeconds"] > used, "what its last pod used to its end")
     space.kubectl("delete", "pod", second, "--grace-period=0", "--force", "--wait=false", "--ignore-not-found")
 
     assert (ended["phase"], ended["attempts"][0]["reason"], suspended) == ("Pending", "ProgressStalled", True)
     assert "for 5 s (runPolicy.progressDeadlineSeconds); the attempt is ended" in ended["message"]
     assert failed["phase"] == "Failed"
+    assert {**last, "usage": None, "attempts": None} == {**failed, "usage": None, "attempts": None}
+    assert sum(each["podSeconds"] for each in last["attempts"]) == last["usage"]["podSeconds"]
     assert failed["failure"]["message"].startswith("gave up after 2 attempts that stood still")
     assert [(each["number"], each["reason"]) for each in failed["attempts"]] == [
         (1, "ProgressStalled"),
