@@ -204,6 +204,7 @@ class Reason(StrEnum):
     END_WITHIN_TEXT = "EndWithinText", "Texts hold the model's end-of-text token.", "Take the token out of the texts."
     FILE_IN_TWO_SPLITS = "FileInTwoSplits", "Training and evaluation read the same file.", "Split the rows into two files, or use slices."
     FILES_NOT_READ = "FilesNotRead", "Files of the data set belong to no split, and are not read.", "Name the files after their split, or move them away."
+    FORMATS_DIFFER = "FormatsDiffer", "A folder holds weights in two formats that differ, and one is read.", "Delete the weights that are not meant."
     LANGUAGES_NOT_GIVEN = "LanguagesNotGiven", "The tokenizer marks languages, and takes its defaults.", "Set src_lang and tgt_lang in the tokenizer's configuration."
     MANY_CLASSES = "ManyClasses", "There are about as many classes as rows.", "Check that dataset.columns.label is not an id or a text."
     MEMORY_SHORT = "MemoryShort", "The training probably needs more memory than there is.", "Lower batchSize or maxLength, or raise the memory."

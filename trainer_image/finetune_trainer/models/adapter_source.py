@@ -12,7 +12,8 @@ from urllib.parse import quote
 from finetune_api.reasons import Reason
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError, model_error
-from finetune_trainer.models.model_files import read_json, read_settings
+from finetune_trainer.base.text import listed
+from finetune_trainer.models.model_files import read_settings
 from finetune_trainer.models.model_source import ADAPTER_CONFIG
 from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, Tensors, local_tensors
 from finetune_trainer.storage.layout import BASE
@@ -40,7 +41,7 @@ class Adapter:
     def head(self) -> dict[str, Any]:
         """Fields of the model's configuration that name the classes it was trained for, where it brings them along."""
         path = self.folder / BASE / "config.json"
-        config = read_json(path) if path.is_file() else {}
+        config = read_settings(path, self.source) if path.is_file() else {}
         ids = {int(number): name for number, name in config.get("id2label", {}).items()}
         return {"id2label": ids, "label2id": {name: number for number, name in ids.items()}} if ids else {}
 
@@ -66,6 +67,12 @@ def find_adapter(folder: Path, source: str) -> Adapter | None:
     if settings.get("peft_type") != "LORA":
         raise _of_another_kind(described, settings.get("peft_type"))
     tensors = local_tensors(folder, described, ADAPTER_WEIGHTS)
+    if whole := [name for name, tensor in (tensors or {}).items() if not tensor.is_floating_point()]:
+        raise model_error(
+            Reason.WEIGHTS_DO_NOT_FIT,
+            f"{described} has {len(whole)} weights that are no fractions, such as {listed(whole, 2)}",
+            "use the adapter as it was trained, and not quantized",
+        )
     prefix = "base_model.model."
     named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()} if tensors is not None else None
     return Adapter(source, folder, settings, base, named)

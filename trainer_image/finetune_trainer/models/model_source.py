@@ -19,7 +19,7 @@ from finetune_trainer.storage.layout import BASE, MODEL
 from finetune_trainer.storage.shared_cache import use_hub
 from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
 
-CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
+CONFIG, ADAPTER_CONFIG, GENERATION = "config.json", "adapter_config.json", "generation_config.json"
 _SETTINGS = (CONFIG, ADAPTER_CONFIG)
 _OF_AN_ADAPTER = [
     ADAPTER_CONFIG,

@@ -15,9 +15,10 @@ from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.files import digest_of
 from finetune_trainer.models.adapter_source import Adapter, check_is_model, find_adapter
 from finetune_trainer.models.failures import model_failures
-from finetune_trainer.models.model_files import read_config
-from finetune_trainer.models.model_source import CONFIG, bring
+from finetune_trainer.models.model_files import read_config, read_settings
+from finetune_trainer.models.model_source import CONFIG, GENERATION, bring
 from finetune_trainer.models.special_tokens import count_embeddings
+from finetune_trainer.models.two_formats import warn_of_others
 from finetune_trainer.models.weight_files import Tensors, hub_tensors, local_tensors
 from finetune_trainer.storage.credentials import hub_token
 from finetune_trainer.storage.uris import Volumes, hub_id
@@ -132,7 +133,12 @@ def _of_files(folder: Path, commit: str | None, settings: ModelSource) -> Pretra
     with model_failures(settings, config):
         content = read_config(config, source, place, _arguments(commit))
     found = Pretrained(source, place, commit or _digest(folder), content, folder, commit)
-    tensors = hub_tensors(folder, place, commit, source) if commit else local_tensors(folder, source)
+    if commit:
+        return replace(found, tensors=hub_tensors(folder, place, commit, source))
+    if (folder / GENERATION).is_file():
+        read_settings(folder / GENERATION, source)  # transformers would go on without one that is torn
+    tensors = local_tensors(folder, source)
+    warn_of_others(folder, source)
     return replace(found, tensors=tensors)
 
 

@@ -36,10 +36,13 @@ def load_tokenizer(pretrained: Pretrained, source: str) -> Tokenizer:
     try:
         check_names_no_files(place, arguments, source)
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(place, **arguments)
-    except ValueError as error:
-        if "trust_remote_code" in str(error):
+    except Exception as error:  # the library that tokenizes has no class of its own for its errors
+        is_of_files = (
+            isinstance(error, ValueError | TypeError | AttributeError | LookupError) or type(error) is Exception
+        )
+        if not is_of_files or "trust_remote_code" in str(error):
             raise
-        raise no_tokenizer(place, source, str(error).splitlines()[0]) from error
+        raise no_tokenizer(place, source, (str(error).splitlines() or [type(error).__name__])[0]) from error
     if not _knows_words(tokenizer):
         raise no_tokenizer(place, source, "it knows no word")
     if tokenizer.pad_token is None:

@@ -43,7 +43,7 @@ def local_tensors(folder: Path, source: str, known: tuple[str, ...] = WEIGHTS) -
     if first is None:
         raise no_weights(source, [path.name for path in folder.iterdir()], known)
     found: dict[str, torch.Tensor] = {}
-    for name in _parts(folder, first, source):
+    for name in parts_of(folder, first, source):
         if not (folder / name).exists():
             raise model_error(
                 Reason.WEIGHTS_MISSING,
@@ -57,7 +57,7 @@ def local_tensors(folder: Path, source: str, known: tuple[str, ...] = WEIGHTS) -
     return found
 
 
-def _parts(folder: Path, first: str, source: str) -> list[str]:
+def parts_of(folder: Path, first: str, source: str) -> list[str]:
     """Names of the files with weights that belong to `first`: an index of them, or the only one.
 
     Raises:
@@ -109,7 +109,7 @@ def hub_tensors(folder: Path, repository: str, revision: str, source: str) -> Te
     """As `local_tensors`, of a repository on the Hub with its folder in the cache: of weights that are not there only heads
     are fetched."""
     cached = next((name for name in WEIGHTS if (folder / name).exists()), None)
-    if cached and all((folder / name).exists() for name in _parts(folder, cached, source)):
+    if cached and all((folder / name).exists() for name in parts_of(folder, cached, source)):
         return local_tensors(folder, source)
     files = HfApi().model_info(repository, revision=revision, token=hub_token("model"))
     names = {sibling.rfilename for sibling in files.siblings or ()}

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
 from tests.unit.finetune_trainer.models.odd_models import find, refused
 
 from finetune_api.reasons import Reason
@@ -136,3 +138,29 @@ def test_of_another_kind_of_adapter_only_what_can_be_merged_is_to_be_merged(
     assert reason == Reason.ADAPTER_NOT_SUPPORTED
     assert message == f", an adapter of file://{folder}, {told}: training goes on from LoRA alone"
     assert hint.startswith(remedy)
+
+
+def test_an_adapter_in_whole_numbers_is_refused(adapter: Callable[..., Path], folder: Path) -> None:
+    made = adapter(base_model_name_or_path=str(folder))
+    name = "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"
+    safetensors.torch.save_file({name: torch.ones(2, 8, dtype=torch.int8)}, made / "adapter_model.safetensors")
+
+    reason, message, _ = refused(made)
+
+    assert (reason, message) == (
+        Reason.WEIGHTS_DO_NOT_FIT,
+        f", an adapter of file://{folder}, has 1 weights that are no fractions, such as {name}",
+    )
+
+
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_the_configuration_that_an_adapter_brings_for_its_base_is_named_where_it_is_torn(
+    adapter: Callable[..., Path], folder: Path, content: str
+) -> None:
+    made = adapter(base_model_name_or_path=str(folder))
+    (made / "base").mkdir()
+    (made / "base/config.json").write_text(content)
+
+    reason, message, _ = refused(made)
+
+    assert (reason, message.startswith(": config.json is no JSON object: ")) == (Reason.MODEL_UNREADABLE, True)

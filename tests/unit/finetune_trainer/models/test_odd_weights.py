@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 import transformers
-from tests.unit.finetune_trainer.models.odd_models import LAYER, load, refused
+from tests.unit.finetune_trainer.models.odd_models import LAYER, find, load, refused
 
 from finetune_api.reasons import Reason
 
@@ -165,7 +165,7 @@ def test_a_configuration_of_which_no_model_can_be_made_is_to_blame_and_not_the_f
     assert "a model that is newer than transformers" in hint
 
 
-@pytest.mark.parametrize("name", ["config.json", "adapter_config.json"])
+@pytest.mark.parametrize("name", ["config.json", "adapter_config.json", "generation_config.json"])
 @pytest.mark.parametrize(
     ("content", "told"),
     [
@@ -179,7 +179,7 @@ def test_a_configuration_of_which_no_model_can_be_made_is_to_blame_and_not_the_f
 def test_settings_that_are_no_json_object_are_named(
     folder: Path, adapter: Callable[..., Path], name: str, content: bytes, told: str
 ) -> None:
-    there = folder if name == "config.json" else adapter()
+    there = adapter() if name == "adapter_config.json" else folder
     (there / name).write_bytes(content)
 
     reason, message, hint = refused(there)
@@ -292,3 +292,53 @@ def test_whole_numbers_in_place_of_weights_are_refused(folder: Path, dtype: torc
         f": 1 of its weights are no fractions in the files, but {LAYER} ({str(dtype).removeprefix('torch.')})",
     )
     assert hint.endswith("use the model that it was made from")
+
+
+def twice(folder: Path, held: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Path:
+    """The weights as torch saves them too, or what is made of them."""
+    torch.save(held(safetensors.torch.load_file(folder / "model.safetensors")), folder / "pytorch_model.bin")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [
+        (lambda weights: weights | {LAYER: weights[LAYER] * 2}, f"({LAYER})"),
+        (lambda weights: weights | {LAYER: weights[LAYER][:4]}, f"({LAYER})"),
+        (lambda weights: {"other": torch.ones(2)}, "(they have no name in common)"),
+    ],
+)
+def test_of_two_formats_that_differ_it_is_told_which_is_read(
+    folder: Path, caplog: pytest.LogCaptureFixture, held: Callable[[Any], Any], told: str
+) -> None:
+    find(twice(folder, held))
+
+    assert [record.getMessage() for record in caplog.records] == [
+        f"model.source file://{folder} holds weights twice, and they differ: model.safetensors is read, pytorch_model.bin "
+        f"is not {told}; delete the one that is not meant"
+    ]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        dict,
+        lambda weights: {name: weight.to(torch.bfloat16) for name, weight in weights.items()},
+        lambda weights: weights | {"model.embeddings.position_ids": torch.arange(8)},
+    ],
+)
+def test_two_formats_of_the_same_weights_are_no_matter(
+    folder: Path, caplog: pytest.LogCaptureFixture, held: Callable[[Any], Any]
+) -> None:
+    find(twice(folder, held))
+
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("content", [b"torn", b""])
+def test_weights_that_nobody_reads_may_be_torn(folder: Path, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
+    (folder / "pytorch_model.bin").write_bytes(content)
+
+    find(folder)
+
+    assert caplog.records == []

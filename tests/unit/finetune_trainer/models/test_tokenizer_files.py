@@ -93,3 +93,24 @@ def test_what_saving_leaves_in_the_settings_of_where_files_were_is_no_obstacle(t
     tokenizer = load_tokenizer(pretrained, "file:///model")
 
     assert tokenizer.tokenize("word") == ["word"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer_config.json", "[]"),
+        ("tokenizer_config.json", "{"),
+        ("tokenizer.json", "[]"),
+        ("tokenizer.json", '{"model": {"type": "Silly"}}'),
+        ("tokenizer.json", '{"version": "1.0", "model": {"type": "WordLevel", "vocab": {"a": -5}, "unk_token": "a"}}'),
+    ],
+)
+def test_files_of_which_no_tokenizer_can_be_made_are_named(tmp_path: Path, name: str, content: str) -> None:
+    pretrained = tokenizer_folder(tmp_path / "model")
+    (tmp_path / "model" / name).write_text(content)
+
+    with pytest.raises(TrainerError) as refused:
+        load_tokenizer(pretrained, "file:///model")
+
+    assert (refused.value.exit_code, refused.value.reason) == (ExitCode.MODEL, "TokenizerMissing")
+    assert name in refused.value.message
