@@ -11,6 +11,8 @@ from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
 
 _AS_USUAL = "model.source must hold weights as save_pretrained writes them"
+_OF_TRAINING = re.compile(r"(optimizer|scheduler|scaler|rng_state|random_states|training_args)")
+"""Begins the names of what a training goes on from, besides the model."""
 _FORMATS = (
     (
         r"model-\d+-of-\d+\.safetensors",
@@ -40,9 +42,9 @@ _FORMATS = (
 
 def no_weights(source: str, names: Iterable[str], known: tuple[str, ...]) -> TrainerError:
     """The failure of a folder or repository with these files, of which none is one of those that are known."""
-    there = sorted(names)
+    there = sorted(name for name in names if not _OF_TRAINING.match(name))
     for pattern, remedy in _FORMATS:
-        if found := [name for name in there if re.fullmatch(pattern, name) and name != "training_args.bin"]:
+        if found := [name for name in there if re.fullmatch(pattern, name)]:
             return model_error(
                 Reason.WEIGHTS_MISSING, f"{source} has none of {', '.join(known)}, but {listed(found, 3)}", remedy
             )

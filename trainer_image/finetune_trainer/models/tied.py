@@ -35,12 +35,20 @@ def say_untied(model: PreTrainedModel, tied: bool) -> bool:
     Returns:
         Whether they are two though the pretrained model's configuration says otherwise.
     """
-    into, out = model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    weights = [getattr(each, "weight", None) for each in (into, out)]
-    if not tied or None in weights or weights[0] is weights[1]:
+    if not tied or _are_one(model):
         return False
     stays = bool(getattr(model.config, "is_encoder_decoder", False))
     for config in (model.config, model.config.get_text_config()):
         if hasattr(config, "tie_word_embeddings"):
             config.tie_word_embeddings = stays
     return True
+
+
+def _are_one(model: PreTrainedModel) -> bool:
+    """Whether input and output embeddings are one weight, or there are not both."""
+    try:
+        into, out = model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    except NotImplementedError:  # of models that read no tokens, or by other means
+        return True
+    one, other = getattr(into, "weight", None), getattr(out, "weight", None)
+    return one is None or other is None or one is other
