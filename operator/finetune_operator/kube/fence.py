@@ -1,4 +1,4 @@
-"""A write is checked once more in the moment in which its first byte would leave.
+"""A write is checked once more in the moment in which its bytes are handed to the socket.
 
 Between the decision to send a request and its bytes a connection is made, and the event loop turns: a process that is stopped there and goes on
 much later would otherwise send what it decided as a leader.

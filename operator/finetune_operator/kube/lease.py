@@ -164,7 +164,7 @@ class Lease:
             if self.left():
                 return
             holder = self._others.holder
-            if holder is not None and holder.identity != known:
+            if holder is not None and holder.identity != known and not self._failure:
                 known = holder.identity
                 logger.info("%s stands by; the Lease %s is held by %s", self._identity, self._name, known or "nobody")
             left = self._others.left(self._clock(), self._seconds)

@@ -164,6 +164,19 @@ def test_one_that_reaches_the_api_server_no_more_has_stopped_when_the_other_begi
     assert [what for _, what in story(tell)] == ["first begins", "first ends", "second begins"]
 
 
+def test_one_that_reaches_the_api_server_no_more_does_not_say_who_leads_now(caplog: pytest.LogCaptureFixture) -> None:
+    async def tell(first: Process, second: Process, _: FakeApi) -> None:
+        await second.end()
+        first.connection.answer = unavailable
+        await asyncio.sleep(30)
+
+    with caplog.at_level("INFO"):
+        story(tell)
+
+    said = [each.getMessage() for each in caplog.records if each.getMessage().startswith("first ")]
+    assert said == ["first leads by the Lease op", "first does not lead any more"]
+
+
 def test_one_whose_renewals_come_too_late_may_not_write_and_stands_by() -> None:
     async def tell(first: Process, second: Process, server: FakeApi) -> None:
         gone_on = asyncio.Event()
