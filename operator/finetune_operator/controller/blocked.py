@@ -1,6 +1,7 @@
 """What keeps a job from going on: looked at ever more seldom, and sooner when there may be room in its namespace."""
 
 import random
+import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -14,6 +15,12 @@ from finetune_operator.kube.backoff import backoff
 
 SHORTEST_SECONDS: Final = 15.0
 LONGEST_SECONDS: Final = 600.0
+_RIGHTS_SECONDS: Final = 30.0
+"""Longest time until the API server is asked again that did not give the operator a right: no watch shows that it does now."""
+_TRIES_A_SECOND: Final = 5.0
+"""Of all jobs that wait for rights together: where there are more, each is tried more seldom."""
+_NO_RIGHT: Final = re.compile('User "[^"]*" cannot ')
+"""In what an API server says of a right that is lacking (https://kubernetes.io/docs/reference/access-authn-authz/authorization/)."""
 _WOKEN_AT_ONCE: Final = 10
 """A change in a namespace of thousands of blocked jobs must not cost thousands of requests: of those that may go on, each
 wakes another."""
@@ -98,7 +105,7 @@ class BlockedJobs:
         """
         if cause is not None:
             if not obstacle.holds(about, now):
-                obstacle.note(about, cause, now, longest=longest)
+                obstacle.note(about, cause, now, longest=min(longest, self._longest(cause)))
                 self._refused[key.namespace] += cause.reason == Reason.CREATE_FORBIDDEN
             self.wait(key)
             return
@@ -109,6 +116,13 @@ class BlockedJobs:
             # There was room for this one, and so there may be for another.
             obstacle.clear()
             self.wake(key.namespace, 1)
+
+    def _longest(self, cause: Cause) -> float:
+        """Seconds within which what is in the way is looked at again."""
+        if cause.reason != Reason.CREATE_FORBIDDEN or not _NO_RIGHT.search(cause.message):
+            return LONGEST_SECONDS
+        waiting = sum(map(len, self._lines.values()))
+        return min(LONGEST_SECONDS, max(_RIGHTS_SECONDS, waiting / _TRIES_A_SECOND))
 
     def wait(self, key: Key) -> None:
         """Put a job at the end of its namespace's line, unless it is in it."""

@@ -8,6 +8,10 @@ from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.observation import Cause
 
 QUOTA = Cause("CreateForbidden", "exceeded quota")
+NO_RIGHT = Cause(
+    "CreateForbidden",
+    'namespaces "team-a" is forbidden: User "system:serviceaccount:fto:ft" cannot get resource "namespaces" in API group ""',
+)
 
 
 def keys(count: int, namespace: str = "team-a") -> list[Key]:
@@ -145,3 +149,38 @@ def test_to_be_asked_again_before_it_is_time_is_no_further_refusal() -> None:
         blocked.note(key, "children", QUOTA, obstacle, 1.0)
 
     assert not blocked.is_refused("team-a")
+
+
+def test_rights_that_are_lacking_are_asked_for_again_within_half_a_minute_however_long_they_have_been() -> None:
+    blocked, obstacle = BlockedJobs(lambda _: None), Obstacle()
+    [key] = keys(1)
+    now, waits = 0.0, []
+
+    for _ in range(20):
+        blocked.note(key, "children", NO_RIGHT, obstacle, now)
+        waits.append(round(obstacle.due - now, 3))
+        now = obstacle.due
+
+    assert min(waits) >= 15
+    assert max(waits) <= 30
+
+
+def test_of_many_jobs_for_which_rights_are_lacking_no_more_than_five_a_second_ask_again() -> None:
+    blocked = BlockedJobs(lambda _: None)
+    waiting = [(Key(f"team-{number % 100}", f"job-{number}"), Obstacle()) for number in range(1000)]
+
+    for round_ in range(20):
+        for key, obstacle in waiting:
+            blocked.note(key, "children", NO_RIGHT, obstacle, 1000.0 * round_)
+
+    assert {obstacle.due for _, obstacle in waiting} == {19_200.0}
+
+
+def test_a_quota_is_asked_for_ever_more_seldom_since_its_changes_are_watched() -> None:
+    blocked, obstacle = BlockedJobs(lambda _: None), Obstacle()
+    [key] = keys(1)
+
+    for round_ in range(20):
+        blocked.note(key, "children", QUOTA, obstacle, 1000.0 * round_)
+
+    assert obstacle.due - 19_000.0 >= 300
