@@ -330,6 +330,7 @@ def test_a_chat_that_cannot_be_learnt_is_named(tmp_path: Path, turns: list[Any],
             "tools",
             "its tools have parameters of f that are no object: '{city'",
         ),
+        ({"tools": [{"name": " ", "parameters": {}}]}, "tools", "its tools have a function without a name"),
         ({"tools": [{"type": "function", "function": {}}]}, "tools", "its tools have a function without a name"),
     ],
 )
@@ -352,6 +353,20 @@ def test_turns_of_the_user_that_the_template_passes_over_are_warned_of(tmp_path:
     assert ("NotInTemplate", "turns of user are not written by the model's chat template") in [
         (reason, message.split(": ")[1].split(", so that")[0]) for reason, message in told if ": " in message
     ]
+
+
+@pytest.mark.parametrize("column", ["tools", "functions", "system"])
+def test_a_column_beside_whose_type_cannot_be_read_is_not_left_out_in_silence(tmp_path: Path, column: str) -> None:
+    rows = {
+        "messages": [chat(ASKED, ANSWERED)["messages"]],
+        column: pa.array([[("a", "b")]], pa.map_("string", "string")),
+    }
+    pq.write_table(pa.table(rows), tmp_path / "rows.parquet")
+
+    error = refused(tmp_path, tmp_path / "rows.parquet")
+
+    assert (error.exit_code, error.reason) == (ExitCode.DATA, "ColumnType")
+    assert f"'{column}'" in error.message
 
 
 @pytest.mark.parametrize("tools", ["", "null", "[]", []])

@@ -195,12 +195,13 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     if "function" not in tool and tool.get("type", "function") != "function":
         return tool
     function = _from_json(tool.get("function", {key: value for key, value in tool.items() if key != "type"}))
-    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+    name = function.get("name") if isinstance(function, Mapping) else None
+    if not isinstance(name, str) or is_blank(name):
         raise ChatError(f"its tools have a function without a name: {tool!r:.80}", _FORM_OF_TOOLS, "tools")
     parameters = _from_json(function.get("parameters"))
     if not isinstance(parameters, Mapping | None):
         raise ChatError(
-            f"its tools have parameters of {function['name']} that are no object: {parameters!r:.80}",
+            f"its tools have parameters of {name} that are no object: {parameters!r:.80}",
             _FORM_OF_TOOLS,
             "tools",
         )

@@ -184,7 +184,7 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
         said = "\n".join(str(turn.get("content", "")) for turn in chat.messages)
         within = [f"{MARK}{mark}" for mark in template.marks if mark in said]
         odd = unknown_roles(chat) - set(passed_over)
-        roles = [f"{ROLE}{role}" for role in sorted(odd) if not template.names(role)]
+        roles = [f"{ROLE}{role[:60]}" for role in sorted(odd) if not template.names(role)]
         return Encoded(tokens, marks, [*sorted(passed_over), *nulls, *within, *roles, *_notes(read_as, values, layout)])
 
     def encode(batch: Batch, indices: list[int]) -> list[Encoded]:

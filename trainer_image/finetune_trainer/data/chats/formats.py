@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import datasets
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 CHATS: Final = ("messages", "conversations", "conversation")
 SYSTEMS: Final = ("system", "system_prompt")
+TOOLS: Final = ("tools", "functions")
 _USUAL: Final[dict[Format, dict[str, tuple[str, ...]]]] = {
     "text": {"text": ("text",)},
     "prompt-completion": {"prompt": ("prompt",), "completion": ("completion",)},
@@ -28,7 +30,7 @@ _USUAL: Final[dict[Format, dict[str, tuple[str, ...]]]] = {
 }
 """Of each format: its fields of dataset.columns, and the columns that they are where none is named."""
 _MEANT: Final = (
-    "tools", "functions", "instruction", "input", "output", "context", "history", "documents", "image", "images", "video",
+    *TOOLS, "instruction", "input", "output", "context", "history", "documents", "image", "images", "video",
     "videos", "audio", "audios", "chat_template_kwargs",
 )  # fmt: skip
 _ELSE = "name the columns in dataset.columns, and set dataset.format to how they are written"
@@ -79,6 +81,7 @@ def find_layout(settings: DatasetSettings, rows: Rows) -> Layout:
         raise _missing(settings.format, missing, rows)
     if form == "messages" and settings.format == "auto" and _is_sharegpt(rows, columns["messages"]):
         form = "sharegpt"
+    _check_beside(form, columns, rows)
     return Layout(form, columns, _beside(form, columns, features))
 
 
@@ -158,13 +161,30 @@ def _check_named(form: Format, settings: DatasetSettings) -> None:
 
 def _beside(form: Format, columns: dict[str, str], there: Mapping[str, Any]) -> dict[str, str]:
     """The columns beside a chat or an instruction that are read too, where they are there."""
+    found = {
+        name: next((c for c in usual if c in there and (name == "tools" or is_text(there[c]))), None)
+        for name, usual in _usual_beside(form, columns, there).items()
+    }
+    return {name: column for name, column in found.items() if column and column not in columns.values()}
+
+
+def _usual_beside(form: Format, columns: dict[str, str], there: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     if form == "text" or (form == "prompt-completion" and not is_chat(there.get(columns["prompt"]))):
         return {}
-    texts = {"system": SYSTEMS, "input": ("input",)} if form == "alpaca" else {"system": SYSTEMS}
-    found = {name: next((c for c in usual if is_text(there.get(c))), None) for name, usual in texts.items()}
-    if form != "alpaca":
-        found["tools"] = next((c for c in ("tools", "functions") if c in there), None)
-    return {name: column for name, column in found.items() if column and column not in columns.values()}
+    other: dict[str, tuple[str, ...]] = {"input": ("input",)} if form == "alpaca" else {"tools": TOOLS}
+    return {"system": SYSTEMS, **other}
+
+
+def _check_beside(form: Format, columns: dict[str, str], rows: Rows) -> None:
+    """No column beside is left out since its type cannot be read, such as a map of parquet.
+
+    Raises:
+        TrainerError: DATA, with the column.
+    """
+    features = rows.dataset.features
+    for column in chain(*_usual_beside(form, columns, features).values()):
+        if column not in features and (doubt := rows.doubts.get(column)):
+            raise doubt.error()
 
 
 def _is_sharegpt(rows: Rows, column: str) -> bool:
