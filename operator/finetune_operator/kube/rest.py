@@ -38,7 +38,7 @@ class Rest(RESTClientObject):
         response = await self.pool_manager.request(
             method,
             url,
-            headers=headers,
+            headers={"Content-Type": "application/json", **(headers or {})},
             data=fast_json.dumps(body),
             timeout=timeout,
             server_hostname=self.configuration.tls_server_name or None,
