@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from transformers import PreTrainedModel
 
 from finetune_api.reasons import Reason
@@ -16,6 +17,7 @@ from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapter_source import Adapter
 from finetune_trainer.models.finite import check_adapter_finite
 from finetune_trainer.models.tied import part_adapted, say_untied
+from finetune_trainer.models.weight_files import COMPUTED
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -79,6 +81,8 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
             settings.inference_mode = False
             settings.base_model_name_or_path = model.name_or_path
             found: PeftModel = get_peft_model(model, settings, low_cpu_mem_usage=empty)
+    except torch.OutOfMemoryError:
+        raise  # nothing is wrong with the adapter
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError, ArithmeticError) as error:
         if type(error).__name__ == "NoMatchingPeftModuleError":  # of modules that the base has not
             raise _unfit(source, str(error).splitlines()[0][:300]) from error
@@ -89,6 +93,8 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
         with outdated_names():
             tensors = load_peft_weights(str(folder), device="cpu")
             result: Any = set_peft_model_state_dict(found, tensors)
+    except torch.OutOfMemoryError:
+        raise
     except (RuntimeError, ValueError, KeyError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise _unfit(
@@ -96,7 +102,8 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
         ) from error
     check_adapter_finite(tensors, source, folder)
     trained = {name for name, weight in found.named_parameters() if weight.requires_grad}
-    if left := sorted(result.unexpected_keys) or sorted(trained.intersection(result.missing_keys)):
+    unknown = [name for name in result.unexpected_keys if not COMPUTED.search(name)]
+    if left := sorted(unknown) or sorted(trained.intersection(result.missing_keys)):
         raise _unfit(source, f"weights such as {listed(left, 2)} are in one of the two only")
     return found
 

@@ -15,7 +15,7 @@ from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.models.model_files import read_settings
 from finetune_trainer.models.model_source import ADAPTER_CONFIG
-from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, Tensors, local_tensors
+from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, COMPUTED, WEIGHTS, Tensors, local_tensors
 from finetune_trainer.storage.layout import BASE
 from finetune_trainer.storage.uris import is_hub_id
 
@@ -67,7 +67,8 @@ def find_adapter(folder: Path, source: str) -> Adapter | None:
     if settings.get("peft_type") != "LORA":
         raise _of_another_kind(described, settings.get("peft_type"))
     tensors = local_tensors(folder, described, ADAPTER_WEIGHTS)
-    if whole := [name for name, tensor in (tensors or {}).items() if not tensor.is_floating_point()]:
+    whole = [name for name, tensor in (tensors or {}).items() if not tensor.is_floating_point()]
+    if whole := [name for name in whole if not COMPUTED.search(name)]:
         raise model_error(
             Reason.WEIGHTS_DO_NOT_FIT,
             f"{described} has {len(whole)} weights that are no fractions, such as {listed(whole, 2)}",

@@ -30,16 +30,12 @@ from finetune_trainer.models.pretrained import Pretrained
 from finetune_trainer.models.quantized import restored
 from finetune_trainer.models.special_tokens import align_special_tokens, check_special_tokens
 from finetune_trainer.models.tied import say_untied
+from finetune_trainer.models.weight_files import COMPUTED
 
 logger = logging.getLogger(__name__)
 
 _NEW_PARTS = re.compile(r"(^|\.)pooler\.|^perceiver\.decoder\.")
 """What a head needs within the body: pretraining by masked words has no pooler, and a Perceiver a decoder of its own."""
-_COMPUTED = re.compile(
-    r"inv_freq|position_ids$|(attn|attention)\.(masked_)?bias$|causal_mask$|embed_positions\.weights$|coder\.version$"
-    r"|num_batches_tracked$"
-)
-"""What older checkpoints hold of numbers that are computed, and not learnt."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +256,7 @@ def is_half_read(model: PreTrainedModel, name: str, new_head: bool) -> bool:
     was a head, or another part that the task does not use.
     """
     path, module = _where(model, name)
-    if _COMPUTED.search(name) or _NEW_PARTS.search(name) or (new_head and module is model):
+    if COMPUTED.search(name) or _NEW_PARTS.search(name) or (new_head and module is model):
         return False
     in_layer = False
     for part in path[:-1]:

@@ -45,10 +45,8 @@ def say_untied(model: PreTrainedModel, tied: bool) -> bool:
 
 
 def _are_one(model: PreTrainedModel) -> bool:
-    """Whether input and output embeddings are one weight, or there are not both."""
-    try:
-        into, out = model.get_input_embeddings(), model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    except NotImplementedError:  # of models that read no tokens, or by other means
-        return True
-    one, other = getattr(into, "weight", None), getattr(out, "weight", None)
-    return one is None or other is None or one is other
+    """Whether the output layer shares its weight: with the embeddings of an encoder, of a decoder, or of both. Also where
+    there is none, and where its architecture has two, whatever a configuration says."""
+    weight = getattr(model.get_output_embeddings(), "weight", None)  # type: ignore[no-untyped-call]
+    owners = sum(other is weight for _, other in model.named_parameters(remove_duplicate=False))
+    return weight is None or owners > 1 or not model._tied_weights_keys

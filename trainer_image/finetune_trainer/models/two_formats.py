@@ -10,10 +10,15 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import listed
+from finetune_trainer.models.other_formats import check_pickled
 from finetune_trainer.models.weight_files import WEIGHTS, parts_of
 
 _Row = tuple[list[int], torch.Tensor]
 """The shape of a weight, and its first row."""
+_UNREADABLE = (
+    TrainerError, SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError, TypeError, LookupError, AttributeError
+)  # fmt: skip
+"""What is raised by files that are torn or hold something else: a pickle makes its reader raise whatever it likes."""
 _NEAR = {"rtol": 0.02, "atol": 0.001}
 """So far apart may numbers be that were rounded to 16 bits in one of the two."""
 
@@ -24,10 +29,10 @@ def warn_of_others(folder: Path, source: str) -> None:
     for other in others:
         try:
             taken, left = _first_rows(folder, first, source), _first_rows(folder, other, source)
-        except (TrainerError, SafetensorError, UnpicklingError, RuntimeError, OSError, EOFError, ValueError):
+            shared = sorted(taken.keys() & left.keys())
+            differ = [name for name in shared if not _are_near(taken[name], left[name])]
+        except _UNREADABLE:
             continue  # nobody reads them
-        shared = sorted(taken.keys() & left.keys())
-        differ = [name for name in shared if not _are_near(taken[name], left[name])]
         if left and (differ or not shared):
             warn(
                 Reason.FORMATS_DIFFER,
@@ -49,9 +54,8 @@ def _first_rows(folder: Path, first: str, source: str) -> dict[str, _Row]:
                     rows[key] = shape, part[:1] if shape else file.get_tensor(key)
         else:
             held = torch.load(folder / name, map_location="cpu", mmap=True, weights_only=True)
-            for key, value in held.items():
-                if isinstance(value, torch.Tensor):
-                    rows[key] = list(value.shape), value[:1] if value.dim() else value
+            for key, value in check_pickled(held, name, source).items():
+                rows[key] = list(value.shape), value[:1] if value.dim() else value
     return rows
 
 

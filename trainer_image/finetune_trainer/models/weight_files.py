@@ -1,6 +1,7 @@
 """What the files with weights hold, by their heads alone: names, shapes and types, and whether they are weights at all."""
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -27,6 +28,11 @@ WEIGHTS = tuple(f"{name}{end}" for name in ("model.safetensors", "pytorch_model.
 """Files that `from_pretrained` looks for; it takes the first that is there."""
 ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 """Those that peft looks for."""
+COMPUTED = re.compile(
+    r"inv_freq|position_ids$|(attn|attention)\.(masked_)?bias$|causal_mask$|embed_positions\.weights$|coder\.version$"
+    r"|num_batches_tracked$"
+)
+"""What older checkpoints and adapters hold of numbers that are computed, and not learnt."""
 _PICKLE, _ZIP = b"\x80", b"PK\x03\x04"
 
 

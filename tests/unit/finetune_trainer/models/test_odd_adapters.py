@@ -4,12 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import safetensors.torch
 import torch
+import transformers
 from tests.unit.finetune_trainer.models.odd_models import find, refused
 
 from finetune_api.reasons import Reason
+from finetune_trainer.models.adapted import adapted, merged
 
 
 @pytest.mark.parametrize(
@@ -164,3 +167,40 @@ def test_the_configuration_that_an_adapter_brings_for_its_base_is_named_where_it
     reason, message, _ = refused(made)
 
     assert (reason, message.startswith(": config.json is no JSON object: ")) == (Reason.MODEL_UNREADABLE, True)
+
+
+@pytest.mark.parametrize("do", [merged, adapted])
+def test_what_a_part_computes_may_be_among_the_weights_that_an_adapter_has_of_it(
+    tmp_path: Path, do: Callable[..., Any]
+) -> None:
+    config = transformers.GPT2Config(vocab_size=16, n_embd=8, n_layer=1, n_head=2, n_positions=16)
+    model = transformers.GPT2LMHeadModel(config)
+    model.save_pretrained(tmp_path / "gpt2")
+    model.name_or_path = str(tmp_path / "gpt2")
+    lora = peft.LoraConfig(task_type="CAUSAL_LM", target_modules=["c_fc"], modules_to_save=["h.0.attn"])
+    peft.get_peft_model(model, lora).save_pretrained(tmp_path / "adapter")
+    path = tmp_path / "adapter/adapter_model.safetensors"
+    mask = {"base_model.model.transformer.h.0.attn.bias": torch.ones(1, 1, 16, 16, dtype=torch.bool)}
+    mask["base_model.model.transformer.h.0.attn.masked_bias"] = torch.tensor(-1e4)  # both as transformers 4.30 has them
+    safetensors.torch.save_file(safetensors.torch.load_file(path) | mask, path)
+
+    found = find(tmp_path / "adapter").adapter
+
+    assert found
+    do(transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "gpt2"), found.folder, found.source)
+
+
+@pytest.mark.parametrize("place", ["get_peft_model", "set_peft_model_state_dict"])
+def test_memory_that_ends_is_not_blamed_on_the_adapter(
+    adapter: Callable[..., Path], folder: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    made = adapter(base_model_name_or_path=str(folder))
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(peft, place, full)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        adapted(model, made, "it")

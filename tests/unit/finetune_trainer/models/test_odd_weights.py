@@ -345,3 +345,22 @@ def test_weights_that_nobody_reads_may_be_torn(folder: Path, caplog: pytest.LogC
     find(folder)
 
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        torch.ones(2),
+        [torch.ones(2)],
+        None,
+        {"state_dict": {LAYER: torch.ones(2)}},
+        {LAYER: torch.eye(8).to_sparse()},
+        {LAYER: torch.zeros(8, 8, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)},
+    ],
+)
+def test_what_nobody_reads_may_be_other_than_weights(folder: Path, caplog: pytest.LogCaptureFixture, held: Any) -> None:
+    torch.save(held, folder / "pytorch_model.bin")
+
+    find(folder)
+
+    assert caplog.records == []
