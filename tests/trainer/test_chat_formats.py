@@ -488,6 +488,27 @@ def test_a_text_that_is_json_of_other_things_is_learnt(tmp_path: Path) -> None:
     assert taught(tmp_path, [{"text": '[{"a": 1}]'}, {"text": "[]"}], None)[1] == []
 
 
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"name": "Jane", "role": "engineer"},
+        {"role": "user", "may": ["read"]},
+        {"role": "engineer", "content": "Jane"},
+        {"from": "Paris", "to": "Rome"},
+        {"from": "EUR", "value": 3},
+    ],
+)
+def test_answers_that_are_json_with_a_role_or_a_from_of_their_own_are_learnt(
+    tmp_path: Path, found: dict[str, Any]
+) -> None:
+    answer = json.dumps([found])
+
+    rows, told = taught(tmp_path, [{"prompt": "who?", "completion": answer}], None)
+
+    assert rows == [(f"who?{answer}<eos>", f"{answer}<eos>")]
+    assert told == []
+
+
 @pytest.mark.parametrize("turns", ["prompt", "completion"])
 def test_a_prompt_and_a_completion_that_are_not_alike_are_refused(tmp_path: Path, turns: str) -> None:
     row: dict[str, Any] = {"prompt": "why?", "completion": "so."}

@@ -9,6 +9,7 @@ from tests.trainer.test_language_labels import inputs
 from tests.trainer.tiny import Settings, Train
 from tests.trainer.tiny_language import (
     CHATML,
+    MARKED_CHAT_TEMPLATE,
     VOCABULARY,
     byte_tokenizer,
     chats,
@@ -204,6 +205,19 @@ def test_a_word_at_the_end_of_turns_is_learnt_and_it_is_said_that_generation_goe
 
     assert [reason for reason, _ in told] == ["TurnsHaveNoEnd"]
     assert "ends turns of the assistant by 'over.', which is no token" in told[0][1]
+
+
+@pytest.mark.parametrize("end", ["</s>", "<system>"])
+def test_a_template_that_marks_answers_is_taken_with_a_tokenizer_that_has_no_words_for_yes_and_no(
+    tmp_path: Path, end: str
+) -> None:
+    tokenizer = word_tokenizer(MARKED_CHAT_TEMPLATE.replace("</s>", end))
+
+    told = learn_chats(tmp_path, tokenizer)
+
+    assert tokenizer("yes no")["input_ids"] == [tokenizer.unk_token_id] * 2
+    assert told == []
+    assert find_chat_template(tokenizer, "a model").stop_token == VOCABULARY.index(end)
 
 
 @pytest.mark.parametrize(

@@ -136,13 +136,12 @@ def instruction_prompt(instruction: str, given: str | None, system: str | None) 
 
 
 def is_written_chat(text: str | None) -> bool:
-    """Whether a text is turns, as JSON."""
+    """Whether a text is turns, as JSON: of speakers that are known, and with what they say. Other objects have roles, too."""
     turns = _from_json(text)
-    return (
-        isinstance(turns, list)
-        and bool(turns)
-        and all(isinstance(t, Mapping) and {"role", "from"} & t.keys() for t in turns)
-    )
+    if not isinstance(turns, list) or not all(isinstance(turn, Mapping) for turn in turns):
+        return False
+    speak = all(str(turn.get("role", turn.get("from"))).strip().lower() in _ROLES for turn in turns)
+    return speak and any({"content", "value"} & turn.keys() for turn in turns)
 
 
 def without_nulls(value: Any) -> Any:

@@ -101,10 +101,10 @@ def _marks_answers(template: ChatTemplate) -> bool:
         tokens, marks = template.render_marked(Chat(_chat(answer), [False, True]))
     except ChatError:
         return True
-    marked = str(
-        template.tokenizer.decode([token for token, mark in zip(tokens, marks, strict=True) if mark])
-    ).casefold()
-    return answer in marked and asked not in marked
+    learnt = [token for token, mark in zip(tokens, marks, strict=True) if mark]
+    whole, marked = (str(template.tokenizer.decode(part)).casefold() for part in (tokens, learnt))
+    # Of a tokenizer that does not know these words, or writes them apart, it cannot be said.
+    return answer not in whole or (answer in marked and asked not in marked)
 
 
 def _always_asks(template: ChatTemplate) -> bool:

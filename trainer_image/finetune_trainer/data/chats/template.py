@@ -199,6 +199,8 @@ class ChatTemplate:
         """What is marked after an answer."""
         turns = [[ASKED, {"role": ASSISTANT, "content": answer}, ASKED] for answer in PROBES]
         (first, marks), (second, others) = (self._marked(Chat(messages, [False, True, False])) for messages in turns)
+        if first == second:  # the tokenizer knows neither word
+            return self._written_end()
         words = common_prefix_length(first, second)
         until, other = (
             next((end for start, end in _runs(of) if start <= words < end), words) for of in (marks, others)
