@@ -7,7 +7,7 @@ what has changed goes before what can wait.
 import asyncio
 import logging
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Generic, NamedTuple, TypeVar
 
@@ -73,7 +73,8 @@ class WorkQueue(Generic[K]):
         self._changes: Lanes[K] = Lanes(ahead=_AHEAD)
         self._later: Lanes[K] = Lanes(ahead=_AHEAD)
         self._in_a_row = 0
-        self._changed = asyncio.Event()
+        self._idle: deque[asyncio.Future[None]] = deque()
+        """Workers that wait for a key."""
         self._running: dict[K, bool] = {}
         """Whether each is one that could wait."""
         self._busy: Counter[tuple[str, bool]] = Counter()
@@ -122,7 +123,7 @@ class WorkQueue(Generic[K]):
             self._changes.put(lane, key, urgent=self._is_urgent(key))
         elif not self._changes.holds(lane, key):
             self._later.put(lane, key, urgent=self._is_urgent(key))
-        self._changed.set()
+        self._wake_worker()
 
     def waiting(self) -> dict[str, tuple[int, float]]:
         """How many wait of each class, and the seconds for which the first of them has."""
@@ -175,7 +176,6 @@ class WorkQueue(Generic[K]):
                 if not self._busy[share]:
                     del self._busy[share]
                 del self._running[key]
-                self._changed.set()
                 self._let_rest(key)
             # A pass with nothing to do waits for nothing: ten thousand of them must not keep reports and probes waiting.
             await asyncio.sleep(0)
@@ -183,11 +183,11 @@ class WorkQueue(Generic[K]):
     def _let_rest(self, key: K) -> None:
         self._resting.add(key)
         if self._rest:
-            asyncio.get_running_loop().call_later(self._rest, self._wake, key)
+            asyncio.get_running_loop().call_later(self._rest, self._end_rest, key)
         else:
-            self._wake(key)
+            self._end_rest(key)
 
-    def _wake(self, key: K) -> None:
+    def _end_rest(self, key: K) -> None:
         self._resting.discard(key)
         if key in self._again:
             self.add(key, later=self._again.pop(key))
@@ -201,9 +201,29 @@ class WorkQueue(Generic[K]):
                 if ready is not None:
                     self._in_a_row = 0 if later else self._in_a_row + 1
                     self._running[ready[1]] = later
+                    if self._changes or self._later:
+                        self._wake_worker()
                     return ready
-            self._changed.clear()
-            await self._changed.wait()
+            await self._wait_for_key()
+
+    async def _wait_for_key(self) -> None:
+        """Wait until there may be a key for this worker."""
+        woken = asyncio.get_running_loop().create_future()
+        self._idle.append(woken)
+        try:
+            await woken
+        except asyncio.CancelledError:
+            if woken.done() and not woken.cancelled():
+                self._wake_worker()
+            raise
+
+    def _wake_worker(self) -> None:
+        """Let one worker that waits look for a key. It wakes the next one where more wait: all at once, most of them would find nothing."""
+        while self._idle:
+            woken = self._idle.popleft()
+            if not woken.done():
+                woken.set_result(None)
+                return
 
     def _pop(self, later: bool) -> tuple[str, K] | None:
         if later and sum(self._running.values()) >= self._most_later:

@@ -586,3 +586,40 @@ def test_nothing_waits_for_longer_than_a_day_whatever_time_somebody_has_made_up(
     run_in_virtual_time(program())
 
     assert handled == [0, 86_400]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.sampled_from("abc"), st.booleans(), st.integers(1, 3)), max_size=40),
+    st.integers(2, 6),
+)
+def test_no_worker_is_idle_while_a_change_waits_in_a_lane_with_room(
+    keys: list[tuple[int, str, bool, int]], workers: int
+) -> None:
+    waiting, running = set[str](), set[str]()
+    idle_beside: list[tuple[set[str], set[str]]] = []
+
+    async def handle(key: str) -> None:
+        waiting.discard(key)
+        running.add(key)
+        await asyncio.sleep(int(key[-1]))
+        running.remove(key)
+
+    async def scenario() -> None:
+        queue = WorkQueue(handle, delay_of=no_delay, lane_of=lambda key: key[0])
+        async with at_work(queue, workers):
+            for now in range(80):
+                for number, (time, lane, later, seconds) in enumerate(keys):
+                    if time == now:
+                        key = f"{lane}-{number}-{'later' if later else 'change'}-{seconds}"
+                        waiting.add(key)
+                        queue.add(key, later=later)
+                await asyncio.sleep(0.5)
+                full = {lane for lane in "abc" if sum(key[0] == lane for key in running) >= max(1, workers // 2)}
+                ready = {key for key in waiting if "change" in key and key[0] not in full}
+                if ready and len(running) < workers:
+                    idle_beside.append((ready, {*running}))
+                await asyncio.sleep(0.5)
+
+    run_in_virtual_time(scenario())
+
+    assert (idle_beside, waiting, running) == ([], set(), set())
