@@ -239,16 +239,30 @@ def test_of_claims_without_an_owner_only_one_is_deleted_that_was_made_for_a_job(
 
 
 def test_what_others_made_is_neither_changed_nor_taken_over(thief: Api, admin: Api, tenant: Tenant) -> None:
+    theirs = tenant.path("jobs", "of-others")
+    assert admin("POST", tenant.path("jobs"), job({"name": "of-others"})).code == 201
+
+    changes = [
+        thief("PATCH", theirs, {"spec": {"suspend": False}}, MERGE),
+        thief("PATCH", theirs, {"metadata": tenant.owned("of-others"), "spec": {"suspend": False}}, MERGE),
+        thief("PATCH", f"{theirs}?fieldManager=x&force=true", job(tenant.owned("of-others")), APPLY),
+    ]
+
+    assert [denied(answer) for answer in changes] == [CONTROLS] * 3
+    found = admin("GET", theirs).body
+    assert (found["spec"]["suspend"], found["metadata"].get("ownerReferences")) == (True, None)
+
+
+def test_no_config_map_of_another_name_than_the_authority_s_is_changed(thief: Api, admin: Api, tenant: Tenant) -> None:
     theirs = tenant.path("configmaps", "theirs")
     assert admin("POST", tenant.path("configmaps"), config_map({"name": "theirs"})).code == 201
 
     changes = [
-        thief("PATCH", theirs, {"data": {"run.yaml": "evil"}}, MERGE),
         thief("PATCH", theirs, {"metadata": tenant.owned("theirs"), "data": {"run.yaml": "evil"}}, MERGE),
         thief("PATCH", f"{theirs}?fieldManager=x&force=true", config_map(tenant.owned("theirs")), APPLY),
     ]
 
-    assert [denied(answer) for answer in changes] == [CONTROLS] * 3
+    assert [answer.code for answer in changes] == [403, 403]
     assert "data" not in admin("GET", theirs).body
 
 
