@@ -157,7 +157,7 @@ class Operator:
             serves=self._shard.serves,
             on_found=lambda uid: self._watches.reconsider(uid),
             leads=lambda: self._leadership.left() > 0,
-            on_emptied=lambda namespace: self._reconciler.forget_namespace(namespace),
+            on_doubted=lambda namespace: self._reconciler.forget_namespace(namespace),
         )
 
     def _make_watches(self) -> Watches:

@@ -47,15 +47,16 @@ class FineTuneJobs:
         serves: Callable[[str], bool] = lambda namespace: True,
         on_found: Callable[[str], None] = lambda uid: None,
         leads: Callable[[], bool] = lambda: True,
-        on_emptied: Callable[[str], None] = lambda namespace: None,
+        on_doubted: Callable[[str], None] = lambda namespace: None,
     ) -> None:
         """`on_used` is called with the namespace of a job, a month, the GPU-seconds of it that its status has more than before, as soon as
         that is seen, and whether the job was not known before; `serves` is whether a namespace is looked at; `on_found` is called with the uid of each job that was not known before; `leads` is whether no other
-        process writes statuses now; `on_emptied` is called with each namespace whose last job is gone, perhaps with the namespace."""
+        process writes statuses now; `on_doubted` is called with each namespace that may have been deleted and made anew: its last job is gone, or
+        what became of its jobs was not seen."""
         self.serves = serves
         self._leads = leads
         self._on_found = on_found
-        self._on_emptied = on_emptied
+        self._on_doubted = on_doubted
         self._on_change = on_change
         self._on_numbers = on_numbers or on_change
         self._on_listed = on_listed or on_change
@@ -134,6 +135,7 @@ class FineTuneJobs:
         else:
             if entry is not None:
                 self._drop(key, entry)
+                self._on_doubted(key.namespace)
             else:
                 self._in_namespace[key.namespace] += 1
             entry = self._entries[key] = Entry(packed_job(raw))
@@ -192,7 +194,7 @@ class FineTuneJobs:
             self._in_namespace[key.namespace] -= 1
             if not self._in_namespace[key.namespace]:
                 del self._in_namespace[key.namespace]
-                self._on_emptied(key.namespace)
+                self._on_doubted(key.namespace)
             self._on_change(key)
 
     def refresh(self, key: Key, uid: str, live: JsonObject | None) -> None:
@@ -311,6 +313,8 @@ class FineTuneJobs:
                         listed.pop(Key(*place), None)
                     for raw in page.items:
                         listed[key_of(raw)] = version_of(raw)
+                        if raw["metadata"]["uid"] not in self._keys:
+                            self._on_doubted(raw["metadata"]["namespace"])
                         if raw["metadata"]["uid"] not in gone and self._take_in(raw):
                             self._on_listed(key_of(raw))
                     self._contacts[namespace] = self._clock()

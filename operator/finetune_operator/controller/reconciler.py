@@ -77,7 +77,7 @@ class Reconciler:
         )
 
     def forget_namespace(self, namespace: str) -> None:
-        """Take nothing for granted there: it has no job any more, and may be deleted, and made anew."""
+        """Take nothing for granted there: it may have been deleted, and made anew."""
         self._shared.doubt(namespace)
 
     async def reconcile(self, key: Key) -> float | None:

@@ -45,7 +45,7 @@ def with_late_usage(
     It changes once none of them runs, and then no more.
     """
     before = finetunejob.status
-    if finetunejob.spec is None or before.usage is None or any(pod.terminated is None for pod in observed.pods):
+    if finetunejob.spec is None or before.usage is None or not all(_is_over(pod, now) for pod in observed.pods):
         return after
     attempts = _update_times(before.attempts, after.attempts, observed.pods, after.phase, now)
     if not _added(before.attempts, attempts):
@@ -139,6 +139,15 @@ def _ran(pod: PodState, now: datetime) -> int:
     if pod.created is not None:
         ran = min(ran, now - pod.created)
     return max(0, int(ran.total_seconds()))
+
+
+def _is_over(pod: PodState, now: datetime) -> bool:
+    """Whether a pod has ended, and for how long it ran stays the same from now on. It grows where its container, by a clock that was set ahead
+    meanwhile, is still to end, and ran for longer than its pod has been there."""
+    ended = pod.terminated
+    if ended is None or ended.finished is None or pod.started is None or pod.created is None:
+        return ended is not None
+    return ended.finished < now or pod.started > pod.created
 
 
 def _is_useful(before: Phase | None, after: Phase | None) -> bool:

@@ -1,6 +1,6 @@
 """What somebody deletes under a running Job comes back as the Job's pods expect it, or the Job is made anew."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.unit.finetune_operator.controller.world import OWNED_POD, World
@@ -8,7 +8,7 @@ from tests.unit.finetune_operator.fake_api import refusal
 from tests.unit.finetune_operator.samples import finetunejob, member, merged, pod, settled
 
 from finetune_operator.job.names import AUTHORITY, ISOLATION, preflight_job_name
-from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, NETWORK_POLICIES, PODS, SECRETS
+from finetune_operator.kube.client import CONFIG_MAPS, FINETUNEJOBS, JOBS, NETWORK_POLICIES, PODS, SECRETS, Kube
 from finetune_operator.manifests.run_file import mounted_config_map
 
 
@@ -111,6 +111,29 @@ async def test_a_job_of_a_namespace_that_was_deleted_and_made_anew_gets_all_that
     world.api.put(FINETUNEJOBS, merged(finetunejob(settled()), {"metadata": {"uid": "another", "name": "yelp"}}))
     world.time += 10
     await world.see()
+
+    await world.reconcile()
+    await world.reconcile()
+
+    shared = {(CONFIG_MAPS.plural, AUTHORITY), (NETWORK_POLICIES.plural, ISOLATION)}
+    assert {*shared, (JOBS.plural, "yelp")} <= world.api.objects.keys()
+
+
+@pytest.mark.parametrize("by_list", [False, True])
+async def test_a_namespace_that_was_made_anew_unseen_has_what_its_jobs_share(world: World, *, by_list: bool) -> None:
+    await world.see()
+    await world.reconcile()
+    if by_list:
+        world.finetunejobs.update(merged(finetunejob(), {"metadata": {"uid": "gone-too", "name": "other"}}))
+        world.finetunejobs.gone(world.api.objects[FINETUNEJOBS.plural, "yelp"])
+    world.api.objects.clear()
+    anew = {"uid": "another", "name": "yelp", "resourceVersion": "900"}
+    world.api.put(FINETUNEJOBS, merged(finetunejob(settled()), {"metadata": anew}))
+    world.time += 10
+    if by_list:
+        await world.finetunejobs.list(cast(Kube, world.api), "team-a")
+    else:
+        world.finetunejobs.seen(world.api.objects[FINETUNEJOBS.plural, "yelp"])
 
     await world.reconcile()
     await world.reconcile()

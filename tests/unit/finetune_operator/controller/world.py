@@ -146,7 +146,7 @@ def make_world(api: FakeApi, key: bytes, installation: str = "finetune/keys") ->
     finetunejobs = FineTuneJobs(
         lambda _: None,
         on_used=lambda *used: world.used.append(used[:3]),
-        on_emptied=lambda namespace: world.reconciler.forget_namespace(namespace),
+        on_doubted=lambda namespace: world.reconciler.forget_namespace(namespace),
     )
     jobs, pods = informer(JOBS), informer(PODS)
     woken: list[Key] = []

@@ -140,6 +140,23 @@ def test_what_pods_use_until_they_end_counts_once_also_after_the_end_of_their_jo
     assert {**life.status, "usage": None} == {**ended, "attempts": attempts, "usage": None}
 
 
+@pytest.mark.parametrize("until", [4000, 200_000_000_000])
+def test_a_pod_that_ran_for_longer_than_it_was_there_by_its_node_s_clock_does_not_use_more_and_more_after_the_end(
+    until: float,
+) -> None:
+    life = Life(runPolicy={"progressDeadlineSeconds": 100, "backoffLimit": 0}, resources={"gpus": 2})
+    up, down = pod(1, state=running(12)), pod(1, state=terminated(143, since=12, until=until))
+    stock = {"trainerStatus": {"progressPercentage": 42}}
+    life.pass_(20, observation(job(), up))
+    life.pass_(60, observation(job(), up, report=received(stock, seconds=50)))
+    given_up = life.pass_(170, observation(job(), up, report=received(stock, seconds=50)))
+
+    later = [life.pass_(seconds, observation(None, down)) for seconds in (282, 283, 900)]
+
+    assert life.status["phase"] == "Failed"
+    assert later == [given_up, given_up, given_up]
+
+
 def test_attempts_that_the_status_has_dropped_still_count() -> None:
     life = Life(runPolicy={"backoffLimit": 50})
     pods = []
