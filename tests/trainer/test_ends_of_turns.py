@@ -260,18 +260,56 @@ def test_a_template_that_cannot_be_used_for_any_chat_is_the_model_s_failure(
     assert refused.value.message == f"the chat template of file://{tmp_path}/model {why}"
 
 
+TOOL = {"type": "function", "function": {"name": "see", "parameters": {"type": "object", "properties": {}}}}
+
+
 @pytest.mark.parametrize(
     "template",
     [
         "{% if messages[0].role != 'system' %}{{ raise_exception('a system first') }}{% endif %}" + CHATML,
         "{{ (messages | selectattr('role', 'equalto', 'system') | first).content }}" + CHATML,
+        "{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}" + CHATML,
     ],
 )
-def test_a_template_that_needs_a_system_turn_writes_chats_that_have_one(tmp_path: Path, template: str) -> None:
+def test_a_template_that_needs_a_system_turn_or_tools_is_known_by_chats_that_have_them(
+    tmp_path: Path, template: str
+) -> None:
     tokenizer = byte_tokenizer(template, ["<|im_start|>", "<|im_end|>"])
-    rows = [{"messages": [{"role": "system", "content": "be"}, *row["messages"]]} for row in chats()]
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    rows = [{"messages": [{"role": "system", "content": "be"}, *row["messages"]], "tools": [TOOL]} for row in chats()]
+    told: list[str] = []
 
-    prepare(causal_lm, inputs(tmp_path, "causal-lm", save_byte_llama(tmp_path / "model", tokenizer), rows))
+    with collected(lambda reason, message: told.append(reason)):
+        model = save_byte_llama(tmp_path / "model", tokenizer)
+        data = prepare(causal_lm, inputs(tmp_path, "causal-lm", model, rows, packing=False))
+
+    assert set(told) <= {"NotInTemplate"}
+    assert find_chat_template(tokenizer, "a model").stop_token == end
+    assert {[label for label in row["labels"] if label != -100][-1] for row in data.train.dataset} == {end}
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (CHATML.replace("if add_generation_prompt", "if true"), "ChatTemplateUnfit"),
+        (CHATML.replace("<|im_end|>", "<|ended|>"), "TurnEndIsNoToken"),
+    ],
+)
+def test_a_template_that_needs_a_system_turn_is_checked_with_one(tmp_path: Path, template: str, reason: str) -> None:
+    needs = "{% if messages[0].role != 'system' %}{{ raise_exception('a system first') }}{% endif %}"
+
+    with pytest.raises(TrainerError) as refused:
+        learn_chats(tmp_path, byte_tokenizer(needs + template, ["<|im_start|>", "<|im_end|>"]))
+
+    assert refused.value.reason == reason
+
+
+def test_a_template_that_ends_the_text_as_it_parts_a_question_from_its_answer_asks_for_nothing(tmp_path: Path) -> None:
+    parted = "{{ '<eos>' if m.role == 'user' or loop.last else '\n' }}"
+
+    told = learn_chats(tmp_path, byte_tokenizer(f"{{% for m in messages %}}{{{{ m.content }}}}{parted}{{% endfor %}}"))
+
+    assert [reason for reason, _ in told] == ["TurnsHaveNoEnd"]
 
 
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])

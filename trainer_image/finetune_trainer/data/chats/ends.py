@@ -9,8 +9,8 @@ from jinja2.exceptions import TemplateError
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.chats.conversations import ASSISTANT, SYSTEM, Chat, ChatError, Message
-from finetune_trainer.data.chats.template import ASKED, MARK, PROBES, REFUSALS, ChatTemplate, unfit
+from finetune_trainer.data.chats.conversations import ChatError
+from finetune_trainer.data.chats.template import ASKED, MARK, PROBES, REFUSALS, ChatTemplate, answered, unfit
 
 _BEGUN_MARK = re.compile(r"[<\[][^<>\[\]\s]*$")
 
@@ -26,18 +26,14 @@ def check_template(template: ChatTemplate, source: str, answers_only: bool) -> N
     Raises:
         TrainerError: MODEL.
     """
-    errors = []
-    for before in ([], [{"role": SYSTEM[0], "content": "be good"}]):
-        try:
-            template.text_of([*before, *_chat(PROBES[0])])
-        except REFUSALS as error:
-            errors.append(error)
-    # What a template itself raises, by raise_exception, is about the turns, and its rows are refused one by one.
-    if len(errors) == 2 and type(errors[0]) is not TemplateError:
-        raise unfit(source, f"writes no chat: {errors[0]}")
-    if errors:
-        return
-    if len({template.text_of(_chat(answer)) for answer in PROBES}) == 1:
+    try:
+        written = {template.text_of(ASKED, answered(word)) for word in PROBES}
+    except REFUSALS as error:
+        # What a template itself raises, by raise_exception, is about the turns, and its rows are refused one by one.
+        if type(error) is TemplateError:
+            return
+        raise unfit(source, f"writes no chat: {error}") from error
+    if len(written) == 1:
         raise unfit(source, "does not write what the assistant says")
     if answers_only and template.marked and not _marks_answers(template):
         raise unfit(source, "marks by {% generation %} something else than what the assistant says")
@@ -91,14 +87,10 @@ def _no_token(mark: str, source: str, end: str | None) -> TrainerError:
     )
 
 
-def _chat(answer: str) -> list[Message]:
-    return [ASKED, {"role": ASSISTANT, "content": answer}]
-
-
 def _marks_answers(template: ChatTemplate) -> bool:
     asked, answer = str(ASKED["content"]), PROBES[0]
     try:
-        tokens, marks = template.render_marked(Chat(_chat(answer), [False, True]))
+        tokens, marks = template.render_marked(template.probe(ASKED, answered(answer)))
     except ChatError:
         return True
     learnt = [token for token, mark in zip(tokens, marks, strict=True) if mark]
@@ -109,20 +101,26 @@ def _marks_answers(template: ChatTemplate) -> bool:
 
 def _always_asks(template: ChatTemplate) -> bool:
     """Whether what stands between a question and its answer stands behind the last answer, too, and not between turns alone."""
-    chat, asked, answer = _chat(PROBES[0]), str(ASKED["content"]), PROBES[0]
+    asked, answer = str(ASKED["content"]), PROBES[0]
+    chat = (ASKED, answered(answer))
     try:
-        before, _, behind = template.text_of(chat).rpartition(answer)
-        following = template.text_of([*chat, ASKED]).rpartition(asked)[0].rpartition(answer)[2]
+        before, _, behind = template.text_of(*chat).rpartition(answer)
+        following = template.text_of(*chat, ASKED).rpartition(asked)[0].rpartition(answer)[2]
     except REFUSALS:
         return False
     behind = behind.rstrip()
-    return bool(behind) and behind == before.rpartition(asked)[2].rstrip() and not following.startswith(behind)
+    return (
+        behind not in ("", template.tokenizer.eos_token)
+        and behind == before.rpartition(asked)[2].rstrip()
+        and not following.startswith(behind)
+    )
 
 
 def _written_end(template: ChatTemplate) -> str:
     """What is written after an answer whether or not a question follows, without blanks around it."""
     try:
-        first, second = ((template.text_of(chat), template.text_of([*chat, ASKED])) for chat in map(_chat, PROBES))
+        chats = ((ASKED, answered(word)) for word in PROBES)
+        first, second = ((template.text_of(*chat), template.text_of(*chat, ASKED)) for chat in chats)
     except REFUSALS:
         return ""
     last, followed = (_shared(one[::-1], other[::-1])[::-1] for one, other in zip(first, second, strict=True))

@@ -1,6 +1,5 @@
 """Chats to tokens by the model's own template, with a mark on the turns of the assistant."""
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,17 +16,24 @@ from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.data.chats.conversations import (
     ASSISTANT,
+    SYSTEM,
     THOUGHTS,
     Chat,
     ChatError,
     Message,
     remedy,
 )
+from finetune_trainer.data.chats.spellings import in_parts, spellings
 
 REFUSALS = (TemplateError, TypeError, ValueError, KeyError)
 ASKED: Message = {"role": "user", "content": "why"}
 PROBES = ("yes", "no")
 """Two answers without a letter in common at either end."""
+_OPENINGS = (
+    Chat([], []),
+    Chat([{"role": SYSTEM[0], "content": "be good"}], [False]),
+    Chat([], [], [{"type": "function", "function": {"name": "look", "description": "", "parameters": {}}}]),
+)
 MARK = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 """What is meant as a token, and no word: `<|im_end|>`, `</s>`, `[END]`."""
 
@@ -46,9 +52,14 @@ class ChatTemplate:
         """The tokens of the whole chat."""
         return self._tokens(chat)
 
-    def text_of(self, messages: list[Message]) -> str:
-        """The whole chat as text."""
-        return self._write([_in_parts(message) for message in messages] if self._wants_parts else messages)
+    def text_of(self, *messages: Message) -> str:
+        """A `probe` as text."""
+        return self._text_of(self.probe(*messages))
+
+    def probe(self, *messages: Message) -> Chat:
+        """A chat of these turns to try it with, after a system turn or with tools where it writes none without."""
+        turns = [*self._opening.messages, *messages]
+        return replace(self._opening, messages=turns, learnt=[turn["role"] == ASSISTANT for turn in turns])
 
     def render_marked(self, chat: Chat) -> tuple[list[int], list[bool]]:
         """The tokens of the whole chat, and which are learnt: what the assistant says in the turns that are to be
@@ -108,7 +119,7 @@ class ChatTemplate:
     @cached_property
     def prompt(self) -> list[int]:
         """What is written to ask for an answer."""
-        asked = Chat([ASKED], [False])
+        asked = self.probe(ASKED)
         try:
             prompted = self._tokens(asked, add_generation_prompt=True)
             return prompted[common_prefix_length(self._tokens(asked), prompted) :]
@@ -197,8 +208,8 @@ class ChatTemplate:
 
     def _marked_end(self) -> list[int]:
         """What is marked after an answer."""
-        turns = [[ASKED, {"role": ASSISTANT, "content": answer}, ASKED] for answer in PROBES]
-        (first, marks), (second, others) = (self._marked(Chat(messages, [False, True, False])) for messages in turns)
+        chats = (self.probe(ASKED, answered(word), ASKED) for word in PROBES)
+        (first, marks), (second, others) = map(self._marked, chats)
         if first == second:  # the tokenizer knows neither word
             return self._written_end()
         words = common_prefix_length(first, second)
@@ -217,16 +228,12 @@ class ChatTemplate:
 
     def _last_end(self) -> list[int]:
         """What is written after the last answer."""
-        chats = (Chat([ASKED, {"role": ASSISTANT, "content": answer}], [False, True]) for answer in PROBES)
-        return _shared_end(*map(self._tokens, chats))
+        return _shared_end(*(self._tokens(self.probe(ASKED, answered(word))) for word in PROBES))
 
     def _written_end(self) -> list[int]:
         """What is written after an answer whether or not a question follows."""
-        first, second = ([ASKED, {"role": ASSISTANT, "content": answer}] for answer in PROBES)
         last = self._last_end()
-        followed = _shared_end(
-            *(self._tokens(Chat([*turns, ASKED], [False, True, False])) for turns in (first, second))
-        )
+        followed = _shared_end(*(self._tokens(self.probe(ASKED, answered(word), ASKED)) for word in PROBES))
         return last[: common_prefix_length(last, followed)]
 
     def _start_of(self, whole: list[int], start: int) -> int:
@@ -264,12 +271,27 @@ class ChatTemplate:
         except REFUSALS:
             pass
         try:
-            return len({self._write([_in_parts(turn)]) for turn in texts}) > 1
+            return len({self._write([in_parts(turn)]) for turn in texts}) > 1
         except REFUSALS:
             return False
 
-    def _write(self, messages: list[Message]) -> str:
-        return str(self.tokenizer.apply_chat_template(messages, chat_template=self.text, tokenize=False))
+    @cached_property
+    def _opening(self) -> Chat:
+        for opening in _OPENINGS:
+            try:
+                turns = [*opening.messages, ASKED, answered(PROBES[0])]
+                self._text_of(replace(opening, messages=turns))
+            except REFUSALS:
+                continue
+            return opening
+        return _OPENINGS[0]
+
+    def _text_of(self, chat: Chat) -> str:
+        turns = [in_parts(message) for message in chat.messages] if self._wants_parts else chat.messages
+        return self._write(turns, chat.tools)
+
+    def _write(self, messages: list[Message], tools: Any = None) -> str:
+        return str(self.tokenizer.apply_chat_template(messages, chat_template=self.text, tools=tools, tokenize=False))
 
     def _tokens(self, chat: Chat, **options: Any) -> list[int]:
         return self._apply(chat, **options)["input_ids"]
@@ -277,8 +299,8 @@ class ChatTemplate:
     def _apply(self, chat: Chat, **options: Any) -> dict[str, list[int]]:
         tools: Any = chat.tools
         refusals: list[Exception] = []
-        for messages in _spellings(chat.messages):
-            turns = [_in_parts(message) for message in messages] if self._wants_parts else messages
+        for messages in spellings(chat.messages):
+            turns = [in_parts(message) for message in messages] if self._wants_parts else messages
             try:
                 encoded: Any = self.tokenizer.apply_chat_template(
                     turns, chat_template=self.text, tools=tools, tokenize=True, return_dict=True, **options
@@ -289,6 +311,10 @@ class ChatTemplate:
                 return dict(encoded)
         refused = refusals[:2][-1]  # of calls that with a content, since a missing one is none of the user's mistakes
         raise ChatError(f"the model's chat template refuses it: {refused}", remedy(str(refused), chat)) from refused
+
+
+def answered(words: str) -> Message:
+    return {"role": ASSISTANT, "content": words}
 
 
 def find_chat_template(tokenizer: Tokenizer, source: str) -> ChatTemplate:
@@ -357,44 +383,8 @@ def _runs(marks: Sequence[bool]) -> Iterator[tuple[int, int]]:
             start = None
 
 
-def _spellings(messages: list[Message]) -> Iterator[list[Message]]:
-    """The turns, and how other templates want turns that call functions: with an empty content, with arguments as text
-    (DeepSeek's), or both."""
-    yield messages
-    if not any("tool_calls" in message for message in messages):
-        return
-    filled = [{**message, "content": message.get("content", "")} for message in messages]
-    yield filled
-    yield [_with_text_arguments(message) for message in messages]
-    yield [_with_text_arguments(message) for message in filled]
-
-
 def _with_other(chat: Chat, turn: int) -> Chat:
     """The chat with another answer, that has no letter in common with that of the turn at either end."""
     content = str(chat.messages[turn].get("content", "")).strip()
     words = "".join("1" if letter == "0" else "0" for letter in (content[:1], content[-1:]))
-    return replace(
-        chat, messages=[*chat.messages[:turn], {"role": ASSISTANT, "content": words}, *chat.messages[turn + 1 :]]
-    )
-
-
-def _in_parts(message: Message) -> Message:
-    if not isinstance(message.get("content"), str):
-        return message
-    return {**message, "content": [{"type": "text", "text": message["content"]}]}
-
-
-def _with_text_arguments(message: Message) -> Message:
-    if "tool_calls" not in message:
-        return message
-    calls = [
-        {
-            **call,
-            "function": {
-                **call["function"],
-                "arguments": json.dumps(call["function"]["arguments"], ensure_ascii=False),
-            },
-        }
-        for call in message["tool_calls"]
-    ]
-    return {**message, "tool_calls": calls}
+    return replace(chat, messages=[*chat.messages[:turn], answered(words), *chat.messages[turn + 1 :]])
