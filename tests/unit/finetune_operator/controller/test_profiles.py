@@ -191,7 +191,7 @@ async def test_a_profile_that_is_forged_while_the_job_runs_changes_nothing(fresh
     await pass_of(fresh)
     before, kept = made_job(fresh)["spec"], fresh.status()["profile"]
     live = fresh.api.objects[FINETUNEJOBS.plural, "yelp"]
-    changed = {"spec": {"runPolicy": {"activeDeadlineSeconds": 9999}}}
+    changed = {"metadata": {"generation": 2}, "spec": {"runPolicy": {"activeDeadlineSeconds": 9999}}}
     fresh.api.put(FINETUNEJOBS, merged(live, {"status": {"profile": {**forged(), "proof": kept["proof"]}}, **changed}))
 
     requests = await pass_of(fresh)
@@ -213,8 +213,8 @@ async def test_a_job_whose_profile_is_taken_from_its_status_gets_the_one_back_th
     status = {name: value for name, value in live["status"].items() if name != "profile"}
     if taken == "over":
         status["profile"] = forged(image="evil")
-    changed = {"spec": merged(live["spec"], {"runPolicy": {"activeDeadlineSeconds": 9999}})}
-    fresh.api.put(FINETUNEJOBS, {**live, **changed, "status": status})
+    changed = {"metadata": {"generation": 2}, "spec": {"runPolicy": {"activeDeadlineSeconds": 9999}}}
+    fresh.api.put(FINETUNEJOBS, {**merged(live, changed), "status": status})
 
     await pass_of(fresh)
 
