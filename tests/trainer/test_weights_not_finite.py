@@ -185,3 +185,43 @@ def test_an_infinite_bias_that_no_learning_changes_is_no_fault(
     settings |= {"task": "seq2seq"}
 
     assert train(settings).code == ExitCode.SUCCESS
+
+
+def with_output_bias(settings: Settings, folder: Path, value: float) -> None:
+    """A Phi with one token more than the tokenizer has, and this bias of it in the output layer."""
+    there = causal(settings, folder)
+    (there / "model.safetensors").unlink()
+    config = transformers.PhiConfig(
+        vocab_size=len(VOCABULARY) + 1, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        pad_token_id=0, bos_token_id=2, eos_token_id=2,
+    )  # fmt: skip
+    model: Any = transformers.PhiForCausalLM(config)
+    model.lm_head.bias.data[-1] = value
+    model.save_pretrained(there)
+
+
+@pytest.mark.parametrize("engine", ["trainer", "pytorch"])
+def test_a_token_that_is_never_written_may_have_a_bias_of_minus_infinity(
+    settings: Settings, train: Train, tmp_path: Path, engine: str
+) -> None:
+    with_output_bias(settings, tmp_path, -INFINITE)
+    settings["training"]["engine"] = engine
+
+    ended = train(settings)
+
+    assert (ended.code, ended.final.failure) == (0, None)
+    exported = safetensors.torch.load_file(tmp_path / "out/model/model.safetensors")
+    assert [name for name, weight in exported.items() if not weight.isfinite().all()] == ["lm_head.bias"]
+    assert exported["lm_head.bias"].isneginf().nonzero().tolist() == [[len(VOCABULARY)]]
+
+
+@pytest.mark.parametrize("value", [NAN, INFINITE])
+def test_no_bias_of_a_token_is_anything_else_that_is_not_finite(
+    settings: Settings, train: Train, tmp_path: Path, value: float
+) -> None:
+    with_output_bias(settings, tmp_path, value)
+
+    code, reason, message, _ = refused(settings, train)
+
+    assert (code, reason) == (ExitCode.MODEL, "WeightsNotFinite")
+    assert message.endswith("lm_head.bias (model.safetensors)")

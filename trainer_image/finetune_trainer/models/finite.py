@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
@@ -12,10 +12,10 @@ from finetune_trainer.base.text import listed
 from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, WEIGHTS, file_of
 
 
-def check_finite(model: nn.Module, source: str, folder: Path) -> None:
+def check_finite(model: PreTrainedModel, source: str, folder: Path) -> None:
     """Each weight of a loaded model is a finite number. Reads each once, and copies none.
 
-    A buffer may be infinite, as a mask is, and so may a bias of tokens that are never written.
+    A buffer may be infinite, as a mask is, and so may the output layer's bias of tokens that are never written.
 
     Args:
         folder: Where its files are.
@@ -24,7 +24,12 @@ def check_finite(model: nn.Module, source: str, folder: Path) -> None:
         TrainerError: MODEL, naming the weights and their files.
     """
     weights = dict(model.named_parameters())
-    broken = [name for name, weight in weights.items() if not all(map(_is_finite, _numbers(weight)))]
+    bias = getattr(model.get_output_embeddings(), "bias", None)  # type: ignore[no-untyped-call]
+    broken = [
+        name
+        for name, weight in weights.items()
+        if not all(map(_is_below_infinity if weight is bias else _is_finite, _numbers(weight)))
+    ]
     broken += [name for name, buffer in model.named_buffers() if not all(map(_is_number, _numbers(buffer)))]
     if broken:
         raise _not_finite(source, folder, broken, len(weights), WEIGHTS)
@@ -48,6 +53,10 @@ def _numbers(weight: torch.Tensor) -> Iterator[torch.Tensor]:
 def _is_finite(tensor: torch.Tensor) -> bool:
     # Both are NaN where one number is. It makes no tensor as large as this one, as isfinite does.
     return all(bool(torch.isfinite(bound)) for bound in torch.aminmax(tensor))
+
+
+def _is_below_infinity(tensor: torch.Tensor) -> bool:
+    return bool(torch.aminmax(tensor).max < torch.inf)  # not so of NaN
 
 
 def _is_number(tensor: torch.Tensor) -> bool:
