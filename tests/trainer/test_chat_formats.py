@@ -238,6 +238,15 @@ def test_thoughts_that_the_template_writes_are_learnt(tmp_path: Path) -> None:
     assert told == []
 
 
+def test_thoughts_under_two_names_are_learnt_where_the_template_writes_one(tmp_path: Path) -> None:
+    thinking = {"role": "assistant", "content": "so.", "reasoning_content": "hm", "reasoning": "hm"}
+
+    rows, told = taught(tmp_path, [{"messages": [*chat(ASKED)["messages"], thinking]}], THOUGHTS)
+
+    assert rows == [(user("why?") + assistant("<think>hm</think>so."), "<think>hm</think>so.<|im_end|>")]
+    assert told == []
+
+
 @pytest.mark.parametrize("place", [0, 1])
 @pytest.mark.parametrize("mark", ["<|im_end|>", "<|im_start|>", "<eos>"])
 def test_marks_of_the_template_within_a_turn_are_warned_of(tmp_path: Path, place: int, mark: str) -> None:

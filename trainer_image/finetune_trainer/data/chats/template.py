@@ -354,7 +354,9 @@ def _without(chat: Chat, part: str) -> Chat:
     if part == "tools":
         return replace(chat, tools=None)
     if part in THOUGHTS:
-        return replace(chat, messages=[{k: v for k, v in turn.items() if k != part} for turn in chat.messages])
+        # Where a turn has them by two names, as some servers write them, a template that reads one of these writes them.
+        turns = [{k: v for k, v in turn.items() if k not in THOUGHTS or part not in turn} for turn in chat.messages]
+        return replace(chat, messages=turns)
     if part == "tool_calls":
         left = [{key: value for key, value in turn.items() if key != part} for turn in chat.messages]
         return replace(chat, messages=[{**turn, "content": turn.get("content", "")} for turn in left])
