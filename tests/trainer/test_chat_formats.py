@@ -378,6 +378,26 @@ def test_a_column_beside_whose_type_cannot_be_read_is_not_left_out_in_silence(tm
     assert f"'{column}'" in error.message
 
 
+@pytest.mark.parametrize("nothing", ["", "null", " null ", "{}"])
+def test_a_function_without_parameters_is_called_without_arguments_however_that_is_written(
+    tmp_path: Path, nothing: str
+) -> None:
+    called = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": nothing}}],
+    }
+    row = {
+        "messages": [*chat(ASKED)["messages"], called],
+        "tools": json.dumps([{"type": "function", "function": {"name": "f", "parameters": nothing}}]),
+    }
+
+    rows, told = taught(tmp_path, [row], TOOLS_CHATML)
+
+    assert [learnt for _, learnt in rows] == ['<call>{"name": "f", "arguments": {}}</call><|im_end|>']
+    assert told == []
+
+
 @pytest.mark.parametrize("tools", ["", "null", "[]", []])
 def test_no_tools_may_be_written_in_any_way(tmp_path: Path, tools: Any) -> None:
     rows, told = taught(tmp_path, [chat(ASKED, ANSWERED, tools=tools)], TOOLS_CHATML)

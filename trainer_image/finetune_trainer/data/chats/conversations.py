@@ -178,10 +178,8 @@ def read_tools(value: Any) -> list[dict[str, Any]] | None:
     Raises:
         ChatError: When they are no list of objects.
     """
-    tools = _from_json(value)
-    if tools is None or (
-        isinstance(tools, str) and tools.strip() in ("", "null")
-    ):  # null is what json.dumps makes of None
+    tools = _given(value)
+    if tools is None:
         return None
     read = [_from_json(tool) for tool in tools] if isinstance(tools, list) else [tools]
     if not all(isinstance(tool, dict) for tool in read):
@@ -197,14 +195,14 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     name = function.get("name") if isinstance(function, Mapping) else None
     if not isinstance(name, str) or is_blank(name):
         raise ChatError(f"its tools have a function without a name: {tool!r:.80}", _FORM_OF_TOOLS, "tools")
-    parameters = _from_json(function.get("parameters"))
+    parameters = _given(function.get("parameters"))
     if not isinstance(parameters, Mapping | None):
         raise ChatError(
             f"its tools have parameters of {name} that are no object: {parameters!r:.80}",
             _FORM_OF_TOOLS,
             "tools",
         )
-    own = {**function, **({} if parameters is None else {"parameters": parameters})}
+    own = {**function, **({"parameters": parameters} if "parameters" in function else {})}
     return {**(tool if "function" in tool else {"type": "function"}), "function": own}
 
 
@@ -376,7 +374,7 @@ def _call(number: int, call: Any) -> dict[str, Any]:
             f"message {number} has a call without the name of a function: {call!r:.80}",
             "write calls as {type: function, function: {name, arguments}}",
         )
-    arguments = _from_json(function.get("arguments") or {})
+    arguments = _given(function.get("arguments")) or {}
     if not isinstance(arguments, Mapping):
         raise ChatError(
             f"message {number}: the arguments of {function['name']} are no JSON object: {arguments!r:.80}",
@@ -384,6 +382,11 @@ def _call(number: int, call: Any) -> dict[str, Any]:
         )
     outer = {key: value for key, value in call.items() if value is not None and key not in _FUNCTION}
     return {"type": "function", **outer, "function": {"name": function["name"], "arguments": dict(arguments)}}
+
+
+def _given(value: Any) -> Any:
+    """What JSON holds; None for nothing, of which json.dumps makes null."""
+    return None if isinstance(value, str) and value.strip() in ("", "null") else _from_json(value)
 
 
 def _from_json(value: Any) -> Any:
