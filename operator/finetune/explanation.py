@@ -122,7 +122,7 @@ async def _proof(api: Api, job: Snapshot) -> str:
         found = [
             each
             for each in await warnings_about(api, job, pods)
-            if not (placed and each.get("reason") == "FailedScheduling")
+            if not (placed and each.get("reason") == "FailedScheduling") and not _is_over(job, each)
         ]
     except NotAllowed:
         return "Events of the namespace are not for you to read (you need the right to list events)"
@@ -132,6 +132,14 @@ async def _proof(api: Api, job: Snapshot) -> str:
     if found:
         return f"Event of {format_time(event_time(found[0]))}: {event_line(found[0])}"
     return next((_condition_line(each) for each in job.status.conditions if each.type == "Ready"), "")
+
+
+def _is_over(job: Snapshot, event: JsonObject) -> bool:
+    """Whether an Event is of a former run, or of what a job waited for before its pod began or it was suspended."""
+    begun = job.status.run.begin_time if job.status.run is not None else None
+    if job.phase in ("Preparing", "Suspended"):
+        begun = _since(job)
+    return (since := _moment(begun)) is not None and event_time(event) < since
 
 
 def _condition_line(condition: Condition) -> str:

@@ -58,7 +58,8 @@ class Manifest(v1alpha1.FineTuneJob):
             Refused: With each field that is not as it must be.
         """
         try:
-            return cls.model_validate({name: value for name, value in manifest.items() if name != "status"})
+            fields = {name: value for name, value in manifest.items() if name != "status"}
+            return cls.model_validate(fields, by_alias=True, by_name=False)
         except ValidationError as error:
             raise Refused(describe(error)) from error
 

@@ -69,7 +69,9 @@ def find_problems(manifest: JsonObject, file: str, profile: NamedProfile | None,
     job = name if isinstance(name, str) else ""
     found = [Problem(file, job, "metadata.name", message) for message in _name_problems(metadata)]
     try:
-        read = Manifest.model_validate({key: value for key, value in manifest.items() if key != "status"})
+        fields = {key: value for key, value in manifest.items() if key != "status"}
+        # Python's names of fields are none to an API server.
+        read = Manifest.model_validate(fields, by_alias=True, by_name=False)
     except ValidationError as error:
         return found + [Problem(file, job, field, message) for field, message in _told(error, Manifest)]
     if profile is None:
@@ -91,7 +93,7 @@ def read_profile(documents: list[Any], file: str) -> NamedProfile:
     metadata = profiles[0].get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     try:
-        read = FineTuneProfile.model_validate({"spec": profiles[0].get("spec") or {}})
+        read = FineTuneProfile.model_validate({"spec": profiles[0].get("spec") or {}}, by_alias=True, by_name=False)
     except ValidationError as error:
         lines = [f"{file}: {field}: {message}" for field, message in _told(error, FineTuneProfile)]
         raise Refused("\n".join(lines)) from error

@@ -214,7 +214,7 @@ class Reason(StrEnum):
     NOT_IN_TEMPLATE = "NotInTemplate", "The chat template leaves out some of what chats hold.", "Use a model whose template has them."
     NOTHING_WEIGHTED = "NothingWeighted", "Rows are left out whose turns all have a weight of 0.", "Give turns a weight above 0 if the rows are meant."
     NULLS_LEFT_OUT = "NullsLeftOut", "Nulls in tools or calls of tools are left out.", "Write arguments and tools as JSON strings if the nulls are meant."
-    NUMBERS_AS_CLASSES = "NumbersAsClasses", "Labels are numbers that are written as text, such as 1,5, and each is a class.", "If it is a number that is to be learnt, write plain numbers (1.5), or set model.problemType to regression where they are plain."
+    NUMBERS_AS_CLASSES = "NumbersAsClasses", "Labels are numbers that are written as text, such as 1,5, and each is a class.", "If it is a number that is to be learnt, write plain numbers (1.5), or, where only quotes are around them, set model.problemType to regression."
     NUMBERS_AND_WORDS = "NumbersAndWords", "Labels are numbers in some rows and words in the rest.", "Check where the labels change."
     ONE_CLASS = "OneClass", "All training rows are of one class.", "Use samples instead of a slice."
     ONE_CLASS_EVALUATED = "OneClassEvaluated", "All evaluation rows are of one class.", "Use samples instead of a slice."

@@ -107,6 +107,35 @@ async def test_that_a_pod_had_no_node_proves_nothing_once_it_has_one(
     assert after == f"Event of {TIME}: Pod pod: Unhealthy: …"
 
 
+@pytest.mark.parametrize(
+    ("phase", "reason", "status"),
+    [
+        ("Suspended", "Suspended", {}),
+        ("Preparing", "Preparing", {}),
+        ("Pending", "WaitingForPod", {"run": {"number": 3, "beginTime": TIME}}),
+    ],
+)
+async def test_what_a_job_waited_for_before_proves_nothing_of_what_it_does_now(
+    client: AsyncClient, api_server: FakeApi, phase: str, reason: str, status: dict[str, Any]
+) -> None:
+    holds = {"type": "Reconciling", "status": "True", "reason": reason, "lastTransitionTime": TIME}
+    api_server.job("job", phase=phase, message="…", conditions=[ready(reason), holds], **status)
+    about = {"kind": "FineTuneJob", "name": "job"}
+    times = ("2026-11-28T09:59:59Z", TIME)
+    before, now = (
+        {"reason": "Unschedulable", "message": time, "lastTimestamp": time, "involvedObject": about} for time in times
+    )
+    job = await client.get("job")
+
+    api_server.answers["GET", EVENTS] = lambda _: (200, {"items": [before]})
+    without = (await job.explain()).proof
+    api_server.answers["GET", EVENTS] = lambda _: (200, {"items": [before, now]})
+    with_one = (await job.explain()).proof
+
+    assert without == f"condition Ready is False since {TIME}: {reason}"
+    assert with_one == f"Event of {TIME}: FineTuneJob job: Unschedulable: {TIME}"
+
+
 @pytest.mark.parametrize("path", [PODS, EVENTS])
 async def test_a_login_that_has_expired_is_told_and_taken_for_no_right_that_is_missing(
     client: AsyncClient, api_server: FakeApi, path: str

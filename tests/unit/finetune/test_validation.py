@@ -57,7 +57,7 @@ def test_every_example_is_valid(file: Path) -> None:
 
 
 def test_every_wrong_field_is_named_with_what_it_takes() -> None:
-    spec = {**BASE, "task": "translate", "training": {"epochs": 0, "batchsize": 8}, "gpus": 1}
+    spec = {**BASE, "task": "translate", "training": {"epochs": 0, "batchsize": 8, "learning_rate": 0.1}, "gpus": 1}
     del spec["model"]
 
     problems = find_problems(manifest(spec, name="Bad_Name"), "a.yaml", None, ANYWHERE)
@@ -70,6 +70,7 @@ def test_every_wrong_field_is_named_with_what_it_takes() -> None:
         ("spec.model", "is required"),
         ("spec.training.epochs", "should be greater than 0, not 0"),
         ("spec.training.batchsize", "unknown field; did you mean batchSize?"),
+        ("spec.training.learning_rate", "unknown field; did you mean learningRate?"),
         ("spec.gpus", "unknown field"),
     ]
 

@@ -11,7 +11,7 @@ _REFUSALS: dict[int, str] = {
     http.HTTPStatus.FORBIDDEN: "the operator knows no such pod of this job (403)",
     http.HTTPStatus.NOT_FOUND: "what answers there is not the operator (404)",
     http.HTTPStatus.TOO_MANY_REQUESTS: "the operator has more reports than it can take (429)",
-    http.HTTPStatus.SERVICE_UNAVAILABLE: "the operator cannot take reports now (503)",
+    http.HTTPStatus.SERVICE_UNAVAILABLE: "the operator cannot take reports now, or does not know this pod, as after its job was deleted (503)",
 }
 
 
