@@ -229,6 +229,39 @@ def test_thoughts_that_the_template_passes_over_are_warned_of(tmp_path: Path, fi
     assert f"what turns hold as {field} is not written by the model's chat template" in told[0][1]
 
 
+FIRST_SYSTEM = (
+    "{% for m in messages %}{% if m.role != 'system' or loop.first %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
+    "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+QUESTION, ANSWER = chat(ASKED, ANSWERED)["messages"]
+SYSTEM = {"role": "system", "content": "be brief"}
+THINKING = {"role": "assistant", "content": "so.", "reasoning_content": "hm"}
+
+
+@pytest.mark.parametrize(
+    ("template", "written", "passed_over", "told"),
+    [
+        (FIRST_SYSTEM, [SYSTEM, QUESTION, ANSWER], [SYSTEM, QUESTION, ANSWER] * 2, "turns of system are"),
+        (
+            THOUGHTS.replace("m.reasoning_content %}", "m.reasoning_content and loop.last %}"),
+            [QUESTION, THINKING],
+            [QUESTION, THINKING] * 2,
+            "what turns hold as reasoning_content is",
+        ),
+    ],
+)
+def test_a_turn_that_the_template_passes_over_is_warned_of_where_it_writes_others_of_the_kind(
+    tmp_path: Path, template: str, written: list[Any], passed_over: list[Any], told: str
+) -> None:
+    _, warned = taught(tmp_path, [{"messages": written}, {"messages": passed_over}], template)
+
+    assert [reason for reason, _ in warned] == ["NotInTemplate"]
+    assert "1 rows, the first is row 2 of split 'train'" in warned[0][1]
+    assert f"{told} not written by the model's chat template" in warned[0][1]
+
+
 def test_thoughts_that_the_template_writes_are_learnt(tmp_path: Path) -> None:
     thinking = {"role": "assistant", "content": "so.", "reasoning_content": "hm"}
 

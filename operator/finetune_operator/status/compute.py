@@ -8,7 +8,7 @@ from finetune_api.status import FineTuneJobStatus
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Observation
 from finetune_operator.status.announcements.notices import notifications
-from finetune_operator.status.attempts.usage import with_late_usage
+from finetune_operator.status.attempts.usage import until_usage_is_known, with_late_usage
 from finetune_operator.status.change import checked
 from finetune_operator.status.clock_skew import capped_observation, capped_status
 from finetune_operator.status.ended import status_after_the_end
@@ -53,6 +53,7 @@ def _compute(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> 
     if finetunejob.terminal:
         after = status_after_the_end(before, finetunejob.generation, observed.released)
         after = with_late_usage(finetunejob, observed, after, now)
+        again = until_usage_is_known(finetunejob, observed, now)
     else:
         after, verdict = status_under_way(finetunejob, observed, now)
         explained, again = verdict.explained, verdict.again

@@ -133,7 +133,7 @@ def _split(inputs: Inputs, rows: Rows, layout: Layout, longest: int, packed: boo
         settings.completion_only_loss,
         cut,
         inputs.pretrained.revision,
-        "with marks, thoughts and roles, one beginning of both",
+        "with marks, thoughts and roles turn by turn, one beginning of both",
     )
     return Split(rows, layout.all_columns, encode, made_by, finish)
 

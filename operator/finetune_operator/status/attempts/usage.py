@@ -25,6 +25,10 @@ _SEEN_LATE: Final = timedelta(seconds=5)
 """Of a pod that runs, the last seconds are left out: the end of its container is seen a moment later, and counts exactly."""
 
 
+_SOON: Final = timedelta(seconds=2)
+_SELDOM: Final = timedelta(minutes=1)
+
+
 def with_usage(
     finetunejob: FineTuneJob, observed: Observation, after: FineTuneJobStatus, now: datetime, *, changed: bool
 ) -> FineTuneJobStatus:
@@ -52,6 +56,15 @@ def with_late_usage(
         return after
     after = after.model_copy(update={"attempts": attempts})
     return after.model_copy(update={"usage": _account(finetunejob, finetunejob.spec, observed, after, now)})
+
+
+def until_usage_is_known(finetunejob: FineTuneJob, observed: Observation, now: datetime) -> float | None:
+    """Seconds until that is looked at again for which `with_late_usage` waits, and no event comes: the clock of a node is a moment ahead,
+    or for long. The longer the job has ended, the more seldom."""
+    if all(pod.terminated is None or _is_over(pod, now) for pod in observed.pods):
+        return None
+    ended = finetunejob.status.completion_time or now
+    return min(max((now - ended).total_seconds(), _SOON.total_seconds()), _SELDOM.total_seconds())
 
 
 def _update_times(

@@ -171,15 +171,17 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
     features = rows.dataset.features
     with_nulls = (layout.columns.get("messages", ""), layout.beside.get("tools", ""))
     exact = with_nulls if any(is_kept_as_json(features.get(column)) for column in with_nulls) else ()
-    read, written = _reader(layout, settings), set[str]()
+    read, written = _reader(layout, settings), set[tuple[str, int]]()
 
     def encode_one(row: Mapping[str, Any]) -> Encoded:
         values = _plain(row, layout)
         read_as = read(values)
         chat = template.named(read_as)
         tokens, marks = template.render_marked(chat) if settings.answers_only else template.render_without(chat)
-        passed_over = [part for part in parts_of(chat) - written if not template.writes(chat, part)]
-        written.update(parts_of(chat) - set(passed_over))
+        # Of a second turn in a chat it is looked at anew: some templates write the first one, or the last one, alone.
+        parts = {(part, _turns_with(chat, part)) for part in parts_of(chat)}
+        passed_over = [part for part, turns in parts - written if not template.writes(chat, part)]
+        written.update((part, turns) for part, turns in parts if part not in passed_over)
         nulls = [NULLS] if exact and loses_nulls(*(row.get(column) for column in exact)) else []
         said = "\n".join(str(turn.get("content", "")) for turn in chat.messages)
         within = [f"{MARK}{mark}" for mark in template.marks if mark in said]
@@ -200,6 +202,11 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
         return encoded
 
     return encode
+
+
+def _turns_with(chat: Chat, part: str) -> int:
+    """How many turns have one of `parts_of` the chat."""
+    return sum(bool(turn.get("content") if turn["role"] == part else turn.get(part)) for turn in chat.messages)
 
 
 def _plain(row: Mapping[str, Any], layout: Layout) -> dict[str, Any]:

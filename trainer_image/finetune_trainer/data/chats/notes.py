@@ -73,5 +73,6 @@ _PASSED_OVER: Final = {
     **{field: f"what turns hold as {field} is" for field in THOUGHTS},
 }
 _BY_TEMPLATE: Final = (
-    "not written by the model's chat template, so that the model does not see them; use a model whose template has them"
+    "not written by the model's chat template, so that the model does not see them, or not all of them; use a model "
+    "whose template has them"
 )

@@ -141,9 +141,10 @@ class ChatTemplate:
         return f"'{role}'" in text or f'"{role}"' in text
 
     def writes(self, chat: Chat, part: str) -> bool:
-        """Whether it does not pass over one of `parts_of` the chat in silence."""
+        """Whether it does not pass over one of `parts_of` the chat in silence, in any turn."""
         try:
-            return self._tokens(_without(chat, part)) != self._tokens(chat)
+            whole = self._tokens(chat)
+            return all(self._tokens(other) != whole for other in _each_without(chat, part))
         except ChatError:
             return True
 
@@ -349,21 +350,26 @@ def unfit(source: str, why: str) -> TrainerError:
     )
 
 
-def _without(chat: Chat, part: str) -> Chat:
-    """The chat with one of `parts_of` left out, or saying something else."""
+def _each_without(chat: Chat, part: str) -> Iterator[Chat]:
+    """The chat with one of `parts_of` left out, or saying something else: of one turn after the other."""
     if part == "tools":
-        return replace(chat, tools=None)
+        yield replace(chat, tools=None)
+        return
+    for turn, message in enumerate(chat.messages):
+        other = _other(message, part)
+        if other != message:
+            yield replace(chat, messages=[*chat.messages[:turn], other, *chat.messages[turn + 1 :]])
+
+
+def _other(message: Message, part: str) -> Message:
     if part in THOUGHTS:
         # Where a turn has them by two names, as some servers write them, a template that reads one of these writes them.
-        turns = [{k: v for k, v in turn.items() if k not in THOUGHTS or part not in turn} for turn in chat.messages]
-        return replace(chat, messages=turns)
+        return {key: value for key, value in message.items() if key not in THOUGHTS or not message.get(part)}
     if part == "tool_calls":
-        left = [{key: value for key, value in turn.items() if key != part} for turn in chat.messages]
-        return replace(chat, messages=[{**turn, "content": turn.get("content", "")} for turn in left])
-    turns = [
-        {**turn, "content": f"{turn.get('content', '')}?"} if turn["role"] == part else turn for turn in chat.messages
-    ]
-    return replace(chat, messages=turns)
+        left = {key: value for key, value in message.items() if key != part}
+        return {**left, "content": left.get("content", "")} if part in message else message
+    said = message["role"] == part and message.get("content")
+    return {**message, "content": f"{message['content']}?"} if said else message
 
 
 def _up_to(chat: Chat, turn: int) -> Chat:

@@ -36,8 +36,8 @@ TO_UTF8 = (
 )
 """What to do about text that is not UTF-8."""
 _OF_OTHER_SCRIPTS = (
-    "convert it from what it was saved as, such as by iconv -f cp1251 -t utf-8 (Windows of Cyrillic; Chinese has gb18030 or big5, "
-    "Japanese shift-jis, Korean cp949), or save it as UTF-8"
+    "convert it from what it was saved as, such as by iconv -f cp1251 -t utf-8 (Windows of Cyrillic; older Cyrillic has koi8-r or cp866, "
+    "Chinese gb18030 or big5, Japanese shift-jis, Korean cp949) and look whether it reads well, or save it as UTF-8"
 )
 
 

@@ -140,6 +140,25 @@ def test_what_pods_use_until_they_end_counts_once_also_after_the_end_of_their_jo
     assert {**life.status, "usage": None} == {**ended, "attempts": attempts, "usage": None}
 
 
+def test_an_end_that_lies_a_moment_ahead_is_looked_at_again_until_it_counts() -> None:
+    life = Life(runPolicy={"progressDeadlineSeconds": 100, "backoffLimit": 0}, resources={"gpus": 2})
+    up, down = pod(1, state=running(12)), pod(1, state=terminated(143, since=-60, until=173))
+    stock = {"trainerStatus": {"progressPercentage": 42}}
+    life.pass_(20, observation(job(), up))
+    life.pass_(60, observation(job(), up, report=received(stock, seconds=50)))
+    given_up = life.pass_(170, observation(job(), up, report=received(stock, seconds=50)))
+
+    def again(seconds: float) -> float | None:
+        job_now = parse_finetunejob(finetunejob(life.status, runPolicy={"backoffLimit": 0}, resources={"gpus": 2}))
+        return computed(job_now, observation(None, down), at(seconds)).again
+
+    ahead = life.pass_(172, observation(None, down)), again(172), again(173), again(200)
+    counted = life.pass_(250, observation(None, down)), again(250)
+
+    assert ahead == (given_up, 2.0, 3.0, 30.0)
+    assert (counted[0]["podSeconds"] > given_up["podSeconds"], counted[1]) == (True, None)
+
+
 @pytest.mark.parametrize("until", [4000, 200_000_000_000])
 def test_a_pod_that_ran_for_longer_than_it_was_there_by_its_node_s_clock_does_not_use_more_and_more_after_the_end(
     until: float,
