@@ -153,7 +153,7 @@ ATTACKS: dict[Attack, str | None] = {
     another_tokenizer_class: None,
     huge_header: "ModelUnreadable",
     huge_shapes: "ModelUnreadable",
-    huge_config: "ModelUnreadable",
+    huge_config: "ModelConfigWrong",
     too_many_classes: None,
     weights_elsewhere: "ModelUnreadable",
     deep_settings: "ModelUnreadable",
