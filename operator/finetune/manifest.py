@@ -58,10 +58,16 @@ class Manifest(v1alpha1.FineTuneJob):
             Refused: With each field that is not as it must be.
         """
         try:
-            fields = {name: value for name, value in manifest.items() if name != "status"}
-            return cls.model_validate(fields, by_alias=True, by_name=False)
+            return cls.parse(manifest)
         except ValidationError as error:
             raise Refused(describe(error)) from error
+
+    @classmethod
+    def parse(cls, manifest: JsonObject) -> Self:
+        """Read the same. Raises ValidationError."""
+        fields = {name: value for name, value in manifest.items() if name != "status"}
+        # Python's names of fields are none to an API server.
+        return cls.model_validate(fields, by_alias=True, by_name=False)
 
     def __str__(self) -> str:
         """Return it as YAML."""

@@ -69,9 +69,7 @@ def find_problems(manifest: JsonObject, file: str, profile: NamedProfile | None,
     job = name if isinstance(name, str) else ""
     found = [Problem(file, job, "metadata.name", message) for message in _name_problems(metadata)]
     try:
-        fields = {key: value for key, value in manifest.items() if key != "status"}
-        # Python's names of fields are none to an API server.
-        read = Manifest.model_validate(fields, by_alias=True, by_name=False)
+        read = Manifest.parse(manifest)
     except ValidationError as error:
         return found + [Problem(file, job, field, message) for field, message in _told(error, Manifest)]
     if profile is None:

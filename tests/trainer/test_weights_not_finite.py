@@ -39,6 +39,13 @@ def refused(settings: Settings, train: Train) -> tuple[int, str, str, str]:
     return ended.code, failure.reason, failure.message, failure.hint or ""
 
 
+def refused_as_not_finite(settings: Settings, train: Train) -> str:
+    """Message of such a run, which is refused for weights that are no numbers."""
+    code, reason, message, _ = refused(settings, train)
+    assert (code, reason) == (ExitCode.MODEL, "WeightsNotFinite")
+    return message
+
+
 @pytest.mark.parametrize("engine", ["trainer", "pytorch"])
 @pytest.mark.parametrize("value", [NAN, INFINITE, -INFINITE])
 def test_a_number_that_is_none_is_refused_by_tensor_and_file(
@@ -64,9 +71,8 @@ def test_weights_of_another_type_are_looked_at_as_well(
 ) -> None:
     change(causal(settings, tmp_path), spoilt("lm_head.weight", NAN, dtype))
 
-    code, reason, message, _ = refused(settings, train)
+    message = refused_as_not_finite(settings, train)
 
-    assert (code, reason) == (ExitCode.MODEL, "WeightsNotFinite")
     assert message.endswith("lm_head.weight (model.safetensors)")
 
 
@@ -76,9 +82,8 @@ def test_scales_in_eight_bit_weights_are_looked_at_as_well(settings: Settings, t
     change(folder, lambda _: kept | {f"{UP}_scale_inv": torch.full((1, 1), NAN)})
     configure(folder, quantization_config=FP8)
 
-    code, reason, message, _ = refused(settings, train)
+    message = refused_as_not_finite(settings, train)
 
-    assert (code, reason) == (ExitCode.MODEL, "WeightsNotFinite")
     assert message.endswith(f"{UP} (model.safetensors)")
 
 
@@ -89,9 +94,8 @@ def test_of_weights_in_several_files_the_one_is_named(settings: Settings, train:
     (folder / "model.safetensors").unlink(missing_ok=True)
     held = next(path for path in folder.glob("model-*") if UP in safetensors.torch.load_file(path))
 
-    code, reason, message, _ = refused(settings, train)
+    message = refused_as_not_finite(settings, train)
 
-    assert (code, reason) == (ExitCode.MODEL, "WeightsNotFinite")
     assert message.endswith(f"{UP} ({held.name})")
 
 
@@ -101,9 +105,8 @@ def test_weights_as_torch_saves_them_are_looked_at_as_well(settings: Settings, t
     torch.save(safetensors.torch.load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
 
-    code, reason, message, _ = refused(settings, train)
+    message = refused_as_not_finite(settings, train)
 
-    assert (code, reason) == (ExitCode.MODEL, "WeightsNotFinite")
     assert message.endswith(f"{UP} (pytorch_model.bin)")
 
 
@@ -117,9 +120,8 @@ def test_a_name_that_lacks_the_bodys_prefix_in_its_file_is_found_in_it(
     safetensors.torch.save_file(spoil(weights), tmp_path / "bert/model.safetensors", {"format": "pt"})
     settings["model"]["source"] = f"file://{tmp_path}/bert"
 
-    code, reason, message, _ = refused(settings, train)
+    message = refused_as_not_finite(settings, train)
 
-    assert (code, reason) == (ExitCode.MODEL, "WeightsNotFinite")
     assert message.endswith("bert.encoder.layer.0.output.dense.bias (model.safetensors)")
 
 
@@ -221,7 +223,6 @@ def test_no_bias_of_a_token_is_anything_else_that_is_not_finite(
 ) -> None:
     with_output_bias(settings, tmp_path, value)
 
-    code, reason, message, _ = refused(settings, train)
+    message = refused_as_not_finite(settings, train)
 
-    assert (code, reason) == (ExitCode.MODEL, "WeightsNotFinite")
     assert message.endswith("lm_head.bias (model.safetensors)")

@@ -52,7 +52,7 @@ class Ensurer:
         """
         is_over, had_job, began = _is_over(finetunejob, observed), observed.job is not None, observed.holds_anything
         is_said = _says_that_it_waits(finetunejob.status)
-        finetunejob, observed = await self._profile_keeper.give_profile(finetunejob, observed, entry)
+        finetunejob, observed = await self._profile_keeper.give_profile(finetunejob, observed)
         if observed.profile is not None:
             return finetunejob, observed
         observed = await self._children.ensure(finetunejob, observed, entry, now)

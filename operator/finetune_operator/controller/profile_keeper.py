@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from finetune_api.status import AppliedProfile
-from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.profiles import Profiles
 from finetune_operator.job.budget import OverBudget
 from finetune_operator.job.finetunejob import FineTuneJob
@@ -17,9 +16,7 @@ class ProfileKeeper:
     def __init__(self, profiles: Profiles) -> None:
         self._profiles = profiles
 
-    async def give_profile(
-        self, finetunejob: FineTuneJob, observed: Observation, entry: Entry
-    ) -> tuple[FineTuneJob, Observation]:
+    async def give_profile(self, finetunejob: FineTuneJob, observed: Observation) -> tuple[FineTuneJob, Observation]:
         """Find the profile of a job that has none, before its first child is made, or where its status has lost it.
 
         Return the job, and the observation with the profile that is to be written down, or with what is in its way.

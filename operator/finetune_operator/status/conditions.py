@@ -28,25 +28,16 @@ def build_conditions(
         old = before.get(kind)
         status = "True" if holds else "False"
         tells = holds or kind == "Ready"
-        reason, text = (verdict.reason, message) if tells else (verdict.phase, "")
-        if old is not None and (old.status, old.reason, old.message, old.observed_generation) == (
-            status,
-            reason,
-            text,
-            generation,
-        ):
-            conditions.append(old)
-            continue
-        conditions.append(
-            Condition(
-                type=kind,
-                status=status,
-                reason=reason,
-                message=text,
-                last_transition_time=old.last_transition_time if old and old.status == status else now,
-                observed_generation=generation,
-            )
-        )
+        said = {
+            "status": status,
+            "reason": verdict.reason if tells else verdict.phase,
+            "message": message if tells else "",
+            "observed_generation": generation,
+        }
+        if old is None or any(getattr(old, name) != value for name, value in said.items()):
+            since = old.last_transition_time if old and old.status == status else now
+            old = Condition(type=kind, last_transition_time=since, **said)
+        conditions.append(old)
     return conditions
 
 

@@ -67,8 +67,8 @@ def find_adapter(folder: Path, source: str) -> Adapter | None:
     if settings.get("peft_type") != "LORA":
         raise _of_another_kind(described, settings.get("peft_type"))
     tensors = local_tensors(folder, described, ADAPTER_WEIGHTS)
-    whole = [name for name, tensor in (tensors or {}).items() if not tensor.is_floating_point()]
-    if whole := [name for name in whole if not COMPUTED.search(name)]:
+    held = (tensors or {}).items()
+    if whole := [name for name, tensor in held if not (tensor.is_floating_point() or COMPUTED.search(name))]:
         raise model_error(
             Reason.WEIGHTS_DO_NOT_FIT,
             f"{described} has {len(whole)} weights that are no fractions, such as {listed(whole, 2)}",

@@ -13,13 +13,13 @@ from finetune_api.base import JsonObject
 from finetune_api.reasons import Reason
 from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.blocked import Obstacle
+from finetune_operator.controller.children.queue_places import QueuePlaces
 from finetune_operator.controller.entry import Entry
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
 from finetune_operator.job.workload import InQueue, activation, read_workload, why_in_queue
 from finetune_operator.kube.client import Kind, Kube
 from finetune_operator.kube.errors import API_FAILURES, REFUSED, api_message, brief, shared_cause
-from finetune_operator.kube.queue_places import QueuePlaces
 from finetune_operator.manifests.job import was_suspended
 
 _VERSIONS: Final = ("v1beta2", "v1beta1")
