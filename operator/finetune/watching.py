@@ -1,7 +1,7 @@
 """Watches that outlive their connection: they list again after 410, and begin again after a reset or a silence."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from time import monotonic
@@ -30,7 +30,13 @@ def _whole(raw: JsonObject) -> JsonObject:
 
 
 async def watch_collection(
-    api: Api, path: str, query: dict[str, str], *, patience: float = _PATIENCE, remember: Remember = _whole
+    api: Api,
+    path: str,
+    query: dict[str, str],
+    *,
+    patience: float = _PATIENCE,
+    remember: Remember = _whole,
+    known: Iterable[JsonObject] = (),
 ) -> AsyncGenerator[tuple[str, JsonObject], None]:
     """Yield ADDED for each object that is there, SYNCED, then each change, for ever. Where the user may only list, it is listed again and again.
 
@@ -40,12 +46,13 @@ async def watch_collection(
     Args:
         patience: Tries without an answer after which to give up.
         remember: What is kept of an object, which is what DELETED brings of one that was deleted while nobody watched. At least its metadata.
+        known: Objects that were read before: of them only changes are yielded.
 
     Raises:
-        NoCluster: At the start, or after that many tries.
+        NoCluster: Before any object is known, or after that many tries.
         NotAllowed: The user may not list.
     """
-    watch = _Watch(api, path, query, remember)
+    watch = _Watch(api, path, query, remember, {_key(raw): remember(raw) for raw in known})
     failed = 0
     while True:
         began, pause = monotonic(), _PAUSES[0]
@@ -61,7 +68,7 @@ async def watch_collection(
             # NoCluster is a watch that did not come about.
             steady = isinstance(error, Interrupted) and monotonic() - began >= _STEADY
             failed = 1 if steady else failed + 1
-            if not watch.began or failed > patience:
+            if not (watch.listed or watch.seen) or failed > patience:
                 raise
             if failed > 1:
                 # A watch that was cut is taken up where it was. What cannot be, is listed: the answer ends the time of not knowing.
@@ -82,7 +89,7 @@ class _Watch:
     seen: dict[str, JsonObject] = field(default_factory=dict)
     version: str | None = None
     """What a watch goes on from; None where it must be listed."""
-    began: bool = False
+    listed: bool = False
     denied: bool = False
     """Whether the user may only list."""
 
@@ -126,7 +133,7 @@ class _Watch:
         for key, raw in gone.items():
             del self.seen[key]
             yield "DELETED", raw
-        self.version, self.began = version, True
+        self.version, self.listed = version, True
         yield "SYNCED", {}
 
 
@@ -153,19 +160,17 @@ async def watch_one(
     last = await api.read(resource, namespace, name)
     yield "MODIFIED", last
     query = {"fieldSelector": f"metadata.name={name}"}
+    path = resource.path(namespace)
     try:
-        async with aclosing(watch_collection(api, resource.path(namespace), query, patience=patience)) as changes:
-            there = False
+        async with aclosing(watch_collection(api, path, query, patience=patience, known=[last])) as changes:
             async for kind, raw in changes:
-                if (kind == "DELETED" and _key(raw) == _key(last)) or (kind == "SYNCED" and not there):
+                if kind == "DELETED" and _key(raw) == _key(last):
                     raise NotFound(f"{name} was deleted")
                 if kind in ("SYNCED", "LOST"):
                     yield kind, raw
                 elif kind != "DELETED":
-                    there = True
-                    if _version(raw) != _version(last):
-                        last = raw
-                        yield "MODIFIED", raw
+                    last = raw
+                    yield "MODIFIED", raw
     except NotAllowed:
         while True:
             await asyncio.sleep(_POLL)

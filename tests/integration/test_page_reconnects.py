@@ -217,6 +217,22 @@ def test_an_api_server_that_is_gone_is_told_at_the_top_until_it_is_back(
     over.set()
 
 
+def test_an_api_server_that_goes_away_as_a_view_opens_is_told_beside_what_was_read(
+    api_server: FakeApi,  # noqa: F811
+    server: Server,  # noqa: F811
+    page: Page,  # noqa: F811
+) -> None:
+    api_server.job("stays", phase="Running", message="before")
+    api_server.answers["GET", FTJ] = lambda _: status(503, "ServiceUnavailable", "no etcd")
+
+    page.goto(f"{server.address}/jobs/team-a/stays")
+
+    expect(page.get_by_role("alert")).to_contain_text("the API server cannot answer now (503): no etcd")
+    expect(page.locator(".message")).to_have_text("before")
+    del api_server.answers["GET", FTJ]
+    expect(page.get_by_role("alert")).to_be_empty()
+
+
 @pytest.mark.parametrize("view", ["", "usage"])
 def test_a_cluster_without_the_kind_is_told_and_asked_again(
     api_server: FakeApi,  # noqa: F811

@@ -85,6 +85,10 @@ class FakeApi:
         del self.jobs[name]
         self.job(name)["metadata"]["uid"] = f"another-{name}"
 
+    def listed(self, name: str = "") -> Json:
+        """The list of all jobs, or of the one of that name."""
+        return self._list([job for each, job in self.jobs.items() if name in ("", each)])
+
     def pod(self, name: str, phase: str, state: Json, **labels: str) -> None:
         """Put a training pod of the job `job` there, or change it."""
         known = {"finetune.dev/job-uid": "uid-job", "app.kubernetes.io/component": "trainer", **labels}
@@ -114,7 +118,7 @@ class FakeApi:
             return iter(())
         if request.path in (FTJ, "/apis/finetune.dev/v1alpha1/finetunejobs") and method == "GET":
             chosen = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
-            return 200, self._list([job for each, job in self.jobs.items() if chosen in ("", each)])
+            return 200, self.listed(chosen)
         if request.path == FTJ and method == "POST":
             return 201, self.job(request.body["metadata"]["name"], request.body["spec"])
         if request.path == PODS:

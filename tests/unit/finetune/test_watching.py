@@ -191,6 +191,43 @@ async def test_of_one_object_an_outage_is_told_too(api_server: FakeApi) -> None:
     assert kinds == ["MODIFIED", "SYNCED", "LOST", "LOST", "MODIFIED", "SYNCED"]
 
 
+async def test_an_outage_that_begins_once_the_object_was_read_is_told_and_lasts_no_longer_than_it(
+    api_server: FakeApi,
+) -> None:
+    api_server.job("job", phase="Pending")
+    answers = iter([DOWN] * 3)
+    api_server.answers["GET", FTJ] = lambda _: next(answers, (200, api_server.listed()))
+    api = Api()
+    found: list[tuple[str, str]] = []
+
+    async with aclosing(watch_one(api, JOBS, "team-a", "job")) as items:
+        async for kind, raw in items:
+            found.append((kind, raw.get("message", "")))
+            if kind == "SYNCED":
+                break
+    await api.close()
+
+    lost = ("LOST", "the API server cannot answer now (503): no etcd")
+    assert found == [("MODIFIED", ""), lost, lost, ("SYNCED", "")]
+
+
+async def test_a_list_that_fails_after_its_first_page_is_told_and_read_again(api_server: FakeApi) -> None:
+    one, two = api_server.job("one", phase="Running"), api_server.job("two", phase="Pending")
+    answers = iter([DOWN] * 2)
+
+    def listed(request: Request) -> Any:
+        if request.query.get("continue"):
+            return next(answers, (200, {"metadata": {"resourceVersion": "2"}, "items": [two]}))
+        return 200, {"metadata": {"resourceVersion": "2", "continue": "next"}, "items": [one]}
+
+    api_server.answers["GET", FTJ] = listed
+
+    found = await changes(4)
+
+    lost = ("LOST", "the API server cannot answer now (503): no etcd")
+    assert found == [("ADDED", "Running"), lost, ("ADDED", "Pending"), ("SYNCED", "")]
+
+
 async def test_credentials_that_are_taken_again_are_watched_with_again(api_server: FakeApi) -> None:
     api_server.job("job", phase="Pending")
     answers = iter([status(401, "Unauthorized", "expired")] * 2)
