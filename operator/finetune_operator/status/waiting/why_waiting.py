@@ -13,6 +13,7 @@ from finetune_operator.job.workload import InQueue
 from finetune_operator.status.failures.disruptions import Lost, find_lost
 from finetune_operator.status.failures.why_failed import failed_pods
 from finetune_operator.status.waiting.image_pulls import PULLING, PULLS, describe_pull, is_pull, unwrap
+from finetune_operator.status.waiting.remedies import remedy
 from finetune_operator.status.waiting.unschedulable import in_plain_words, is_about_claims
 
 NO_POD_YET = timedelta(seconds=5)
@@ -36,11 +37,6 @@ _HINTS: dict[str, str] = {
     Reason.NETWORK_NOT_READY: "the network of the node is not ready",
     Reason.NODE_NOT_READY: "the pod's node does not answer",
     Reason.PROVISIONING_FAILED: "no volume can be made",
-}
-_REMEDIES: dict[str, str] = {
-    Reason.PROVISIONING_FAILED: (
-        "create the job again with a StorageClass of `kubectl get storageclass`, or create that one"
-    ),
 }
 _OF_SCHEDULER = frozenset({Reason.FAILED_SCHEDULING, Reason.UNSCHEDULABLE, Reason.SCHEDULER_ERROR})
 _CHANGING = re.compile(
@@ -85,29 +81,31 @@ def _waiting_for_pods(observed: Observation, spec: FineTuneJobSpec, lost: Lost |
     if pod is None:
         if blocked is None:
             return _NO_POD
-        return Waiting(blocked.reason, _explain(blocked))
+        return Waiting(blocked.reason, _explain(blocked, spec))
     number = f"pod {pod.index}: " if spec.resources.nodes > 1 else ""
     if lost is not None:
         return Waiting(Reason.NODE_LOST, f"{number}{lost}")
     cause = pod.waiting or Cause(Reason.CONTAINER_CREATING, "")
     if not is_pull(cause):
-        return _waiting_for_container(pod, cause, blocked, number)
+        return _waiting_for_container(pod, cause, blocked, spec, number)
     reason = Reason.IMAGE_PULL_BACK_OFF if cause.reason in PULLS else cause.reason
     return Waiting(reason, number + describe_pull(pod, cause, blocked, spec))
 
 
-def _waiting_for_container(pod: PodState, cause: Cause, blocked: Cause | None, number: str) -> Waiting:
+def _waiting_for_container(
+    pod: PodState, cause: Cause, blocked: Cause | None, spec: FineTuneJobSpec, number: str
+) -> Waiting:
     """Why a pod's container does not run that has its image, or does not need it yet."""
     if blocked is not None and (not cause.message or blocked.reason not in _OF_SCHEDULER):
-        return Waiting(blocked.reason, number + _explain(blocked))
+        return Waiting(blocked.reason, number + _explain(blocked, spec))
     if pod.node is None and not cause.message:
         return Waiting(Reason.WAITING_FOR_POD, f"{number}waiting for the scheduler", explained=False)
     if pod.nominated:
         room = f"pods of lower priority make room for it on node {pod.nominated}"
-        return Waiting(cause.reason, f"{number}{room}; until then {_explain(cause)}")
+        return Waiting(cause.reason, f"{number}{room}; until then {_explain(cause, spec)}")
     # Of a claim that has no volume the scheduler does not know why.
     explained = bool(cause.message) and not (cause.reason in _OF_SCHEDULER and is_about_claims(cause.message))
-    return Waiting(cause.reason, number + _explain(cause), explained=explained)
+    return Waiting(cause.reason, number + _explain(cause, spec), explained=explained)
 
 
 def blocking_pod(observed: Observation) -> PodState | None:
@@ -156,8 +154,8 @@ def _about_pod(pod: PodState, cause: Cause, claims: tuple[Subject, ...], since: 
     return WarningQuery((subject,), since, over=_OF_SCHEDULER if pod.node else frozenset())
 
 
-def _explain(cause: Cause) -> str:
-    """One line on why a pod does not come, or its container does not run yet."""
+def _explain(cause: Cause, spec: FineTuneJobSpec) -> str:
+    """One line on why a pod does not come, or its container does not run yet, and what can be done about it."""
     message = _CHANGING.sub("", cause.message)
     if cause.reason in _OF_SCHEDULER:
         message = in_plain_words(message)
@@ -167,5 +165,4 @@ def _explain(cause: Cause) -> str:
     what = _HINTS.get(cause.reason)
     if what is None:
         return message or "starting the container"
-    remedy = f"; {_REMEDIES[cause.reason]}" if cause.reason in _REMEDIES else ""
-    return f"{what}: {message}{remedy}" if message else what
+    return "; ".join(filter(None, (f"{what}: {message}", remedy(cause, spec)))) if message else what
