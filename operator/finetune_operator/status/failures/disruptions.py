@@ -57,10 +57,12 @@ class Lost:
         """What became of it, what Kubernetes does about it, and what a person can."""
         node = self.pod.node
         what = f"node {node} has not answered since {format_time(self.since)}"
+        becomes = "Kubernetes has given the pod up"
         if self.pod.gone_by is None:
-            return f"{what}: Kubernetes gives the pod up after the time that it tolerates this (5 min by default)"
+            tolerated = "the time that it tolerates this (5 min by default)"
+            becomes = f"the pod goes on if the node is back within {tolerated}; then Kubernetes gives the pod up"
         return (
-            f"{what}: Kubernetes has given the pod up, and replaces it once the node is back. If that is gone for good, "
+            f"{what}: {becomes}, and replaces it once the node is back. If that is gone for good, "
             f"`kubectl delete node {node}`; if it is off, "
             f"`kubectl taint node {node} node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`"
         )
