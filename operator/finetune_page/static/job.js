@@ -29,6 +29,7 @@ export function showJob(main, { parts: [namespace, name], go }) {
   let rights = {};
   let shown = null;
   let explained = "";
+  let listed = "";
 
   function draw(job) {
     shown = job;
@@ -39,12 +40,14 @@ export function showJob(main, { parts: [namespace, name], go }) {
     origin.update(provenance(job.status));
     others.update(rest(job.status));
     manifest.update(h("pre", { tabindex: 0 }, job.manifest));
+    drawWhy(job);
+  }
+
+  // Asked for once in each state, and again where there was no answer: a job that has ended may never change.
+  function drawWhy(job) {
     const state = `${job.row.phase} ${job.row.urgent} ${job.row.why}`;
-    if (state !== explained) {
-      explained = state;
-      explain(job, state);
-      drawEvents();
-    }
+    if (state !== explained) explain(job, (explained = state));
+    if (state !== listed) drawEvents((listed = state));
   }
 
   const phase = h("span", {});
@@ -112,18 +115,21 @@ export function showJob(main, { parts: [namespace, name], go }) {
         why.meaning && why.meaning !== why.message && h("p", { class: "muted" }, why.meaning),
         (tail || why.proof) && h("pre", { tabindex: 0, "aria-label": "What proves it" }, tail || why.proof)));
     } catch (error) {
+      if (state !== explained) return;
       explained = "";
       replace(card, h("div", { class: "card waits" }, h("p", {}, error.message)));
     }
   }
 
-  async function drawEvents() {
+  async function drawEvents(state) {
     let found;
     try {
       found = await ask(`${path}/events`);
     } catch (error) {
-      found = { events: [], notice: error.message };
+      found = { events: [], notice: error.message, again: true };
     }
+    if (state !== listed) return;
+    if (found.again) listed = "";
     const rows = found.events.map((event) => h("li", { class: event.type },
       h("time", { datetime: event.time, title: event.time, class: "muted" }, `${age(event.time)} ago`), h("span", {}, h("strong", {}, event.reason), h("span", { class: "muted" }, ` ${event.about}`), h("br"), h("bdi", {}, event.message), event.count > 1 && h("span", { class: "muted" }, ` · ${event.count} times`))));
     replace(places.events, h("h2", {}, "Events"), found.notice ? h("p", { class: "muted" }, found.notice) : rows.length ? h("ul", { class: "events" }, rows) : h("p", { class: "muted" }, "None: Kubernetes forgets them after an hour."));
@@ -131,12 +137,17 @@ export function showJob(main, { parts: [namespace, name], go }) {
 
   const stop = follow(path, {
     begin: () => {
-      explained = "";
+      explained = listed = "";
       ask(`${path}/rights`).then((found) => { rights = found; if (shown) drawHead(shown); }, () => {});
     },
-    items: (items) => items.filter((each) => each.row).forEach(draw),
+    items: (items) => {
+      items.filter((each) => each.row).forEach(draw);
+      if (shown && items.some((each) => each.synced)) drawWhy(shown);
+    },
     failure: (text, code) => {
       if (code === 404) {
+        shown = null;
+        explained = listed = "";
         content.hidden = true;
         replace(card);
         replace(head, h("h1", {}, h("bdi", {}, name)), h("div", { class: "card failed" }, h("h2", {}, "It is not there"), h("p", {}, text), h("p", {}, h("a", { href: list }, "See the jobs that are"))));
@@ -144,7 +155,11 @@ export function showJob(main, { parts: [namespace, name], go }) {
         code === 403 && h("p", {}, h("strong", {}, "What to do: "), `ask the administrator of namespace ${namespace} for the right to get finetunejobs, or to list them.`)));
     },
   });
-  const clock = setInterval(() => { if (shown) drawHead(shown); }, 10_000);
+  const clock = setInterval(() => {
+    if (!shown) return;
+    drawHead(shown);
+    drawWhy(shown);
+  }, 10_000);
   return { leave: () => { clearInterval(clock); stop(); panel.leave(); log.leave(); }, keys: { Escape: () => go(list) } };
 }
 
