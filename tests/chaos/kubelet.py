@@ -62,6 +62,8 @@ class Kubelet:
     """Of what pods mount."""
     seconds_a_step: float = 0.02
     report_seconds: float = 0.2
+    answer_seconds: float = 2.0
+    """How long a report waits for its answer, and all other pods for that: an operator is away half of the time in most tests."""
     steps: int = STEPS
     """Of a whole run."""
     _runs: dict[str, _Run] = field(default_factory=dict)
@@ -230,7 +232,7 @@ class Kubelet:
         body = {"report": {"sequence": run.sequence, "stage": "Training", **self._state(run)}}
         try:
             with self._reporting:
-                run.endpoint.post(json.dumps(body).encode(), timeout=2)
+                run.endpoint.post(json.dumps(body).encode(), timeout=self.answer_seconds)
             status = 200
         except Refused as error:
             status = error.status

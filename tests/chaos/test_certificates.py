@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.fixtures import Scene, chaos_job
 from tests.integration.release import Release
 
-from devcluster.testing.api import MERGE, wait_for
+from devcluster.testing.api import MERGE, PATIENCE, wait_for
 from finetune_operator.reports.certificates import from_secret_data, renew, to_secret_data
 
 OFTEN = Path(__file__).with_name("often.py")
@@ -22,6 +22,7 @@ def test_keys_that_are_renewed_in_mid_run_lose_no_report_and_end_no_pod(
     stage.operator.program = (str(OFTEN),)
     stage.operator.start()
     stage.kubelet.steps, stage.kubelet.seconds_a_step = 10_000, 0.2
+    stage.kubelet.answer_seconds = PATIENCE  # a late answer is no lost report
     names = [f"renewed-{number}" for number in range(3)]
     stage.space.apply(*map(chaos_job, names))
     for name in names:

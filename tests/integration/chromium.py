@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from devcluster.testing.api import PATIENCE
 
@@ -32,3 +32,10 @@ def new_visitor(browser: Browser) -> Iterator[BrowserContext]:
     with browser.new_context() as context:
         context.set_default_timeout(_MILLISECONDS)
         yield context
+
+
+def never_tries_by_itself(page: Page) -> None:
+    """Let what is opened from now on ask again only once a reader says so, and leave what it tells where it is."""
+    page.add_init_script(
+        "const set = setTimeout; window.setTimeout = (act, ms, ...rest) => (ms < 2000 ? set(act, ms, ...rest) : 0);"
+    )

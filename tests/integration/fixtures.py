@@ -97,7 +97,7 @@ class OperatorProcess:
     def get(self, path: str) -> tuple[int, str]:
         url = f"http://127.0.0.1:{self.environment[_PREFIX + 'HEALTH_PORT']}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
+            with urllib.request.urlopen(url, timeout=PATIENCE) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -9,7 +9,7 @@ from tests.integration.release import Release
 from tests.integration.space import Space as AnySpace
 from tests.unit.finetune_operator.job.test_workload import NO_ROOM, PENDING, RESERVED, workload
 
-from devcluster.testing.api import MERGE, Api, wait_for
+from devcluster.testing.api import MERGE, PATIENCE, Api, wait_for
 
 NAME = "queued"
 ADMITTED = ("Admitted", "True", "Admitted", "The workload is admitted")
@@ -71,7 +71,7 @@ WORKLOADS: dict[str, Any] = {
 def kueue(space: Space) -> Iterator[None]:
     anywhere = AnySpace(space.cluster, "")
     anywhere.apply(WORKLOADS)
-    established = ("wait", "--for=condition=Established", "crd/workloads.kueue.x-k8s.io", "--timeout=30s")
+    established = ("wait", "--for=condition=Established", "crd/workloads.kueue.x-k8s.io", f"--timeout={PATIENCE:g}s")
     wait_for(lambda: anywhere.kubectl(*established, check=False), lambda said: "condition met" in said, "the CRD")
     yield
     anywhere.kubectl("delete", "crd", "workloads.kueue.x-k8s.io", "--wait=false")

@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
+from tests.integration.chromium import never_tries_by_itself
 from tests.integration.page_in_memory import Server, api_server, browser, in_chromium, kubeconfig, page, server  # noqa: F401
 from tests.unit.finetune.api_server import FTJ, Break, FakeApi, Request, status
 
 LOG = "/api/v1/namespaces/team-a/pods/stays-0/log"
 pytestmark = in_chromium
+
+
+def refused(_: Request) -> Any:
+    return status(401, "Unauthorized", "Unauthorized")
 
 
 def test_a_job_that_was_deleted_meanwhile_is_gone_and_what_was_chosen_stays(
@@ -137,6 +142,8 @@ def test_more_tabs_than_a_browser_has_connections_are_all_shown(
     server: Server,  # noqa: F811
     page: Page,  # noqa: F811
 ) -> None:
+    # All is listed again and again: the tab that is looked at last may have its connection still.
+    api_server.answers["WATCH", FTJ] = lambda _: status(410, "Expired", "too old")
     api_server.job("stays", phase="Queued")
     tabs = [page]
     for tab in (page.context.new_page() for _ in range(7)):
@@ -282,12 +289,9 @@ def test_credentials_that_have_expired_are_told_and_new_ones_are_enough(
     page: Page,  # noqa: F811
 ) -> None:
     api_server.job("stays", phase="Running")
-    api_server.answers["GET", FTJ] = lambda _: status(401, "Unauthorized", "Unauthorized")
+    api_server.answers["GET", FTJ] = refused
 
-    # The page tries again by itself, too, and may do so before the button is found.
-    page.add_init_script(
-        "const set = setTimeout; window.setTimeout = (act, ms, ...rest) => (ms < 2000 ? set(act, ms, ...rest) : 0);"
-    )
+    never_tries_by_itself(page)
     page.goto(f"{server.address}/")
     expect(page.get_by_role("alert")).to_contain_text("log in to it again")
     del api_server.answers["GET", FTJ]
@@ -315,11 +319,9 @@ def test_a_token_that_expires_under_a_view_leaves_what_is_shown_and_says_what_to
         (over if expires.is_set() else expires).wait()
         yield from ()
 
-    def refused(_: Request) -> Any:
-        return status(401, "Unauthorized", "Unauthorized")
-
     api_server.job("stays", phase="Running", message="trains")
     api_server.answers["WATCH", FTJ] = until_it_expires
+    never_tries_by_itself(page)
     page.goto(f"{server.address}{path}")
     expect(page.get_by_text(stays).first).to_be_visible()
 
@@ -327,8 +329,8 @@ def test_a_token_that_expires_under_a_view_leaves_what_is_shown_and_says_what_to
     expires.set()
     expect(page.get_by_role("alert")).to_contain_text("log in to it again. What you see is of")
     expect(page.get_by_text(stays).first).to_be_visible()
-    monkeypatch.setattr(api_server, "answer", answer)
     api_server.job("stays", phase="Succeeded", message="trained")
+    monkeypatch.setattr(api_server, "answer", answer)
     page.get_by_role("button", name="Try now").click()
 
     expect(page.get_by_role("alert")).to_be_empty()
@@ -347,9 +349,7 @@ def test_a_button_and_a_comparison_say_so_too_and_are_there_once_more_with_new_c
         api_server.job(name, phase="Running")
     answer = api_server.answer
 
-    def refused(_: Request) -> Any:
-        return status(401, "Unauthorized", "Unauthorized")
-
+    never_tries_by_itself(page)
     page.goto(f"{server.address}/jobs/team-a/one")
     suspend = page.get_by_role("button", name="Suspend")
     expect(suspend).to_be_visible()

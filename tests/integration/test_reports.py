@@ -13,7 +13,7 @@ import pytest
 import requests
 from tests.integration.fixtures import OperatorProcess, Space, finetunejob, restricted_pod
 
-from devcluster.testing.api import wait_for
+from devcluster.testing.api import PATIENCE, wait_for
 from finetune_api.report import AUDIENCE
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import report_path
@@ -53,7 +53,7 @@ class Reporting:
     def try_to_post(self, token: str, job: str, body: Any = REPORT) -> int:
         url = self.root + report_path(Key(self.space.namespace, job))
         headers = {"Authorization": f"Bearer {token}"}
-        return requests.post(url, json=body, headers=headers, verify=self.ca, timeout=10).status_code
+        return requests.post(url, json=body, headers=headers, verify=self.ca, timeout=PATIENCE).status_code
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_the_trainer_s_own_client_keeps_its_connection_and_is_told_when_to_repor
     answers, sockets = [], set()
     for sequence in (2, 3, 4):
         report = {"report": {"sequence": sequence, "stage": "Training", "progress": {"step": sequence}}}
-        answers.append(endpoint.post(json.dumps(report).encode(), 10).next_report_seconds)
+        answers.append(endpoint.post(json.dumps(report).encode(), PATIENCE).next_report_seconds)
         assert endpoint._connection is not None
         sockets.add(endpoint._connection.sock)
     endpoint.close()

@@ -23,7 +23,7 @@ from tests.integration.fixtures import OperatorProcess, Space, finetunejob, free
 from tests.integration.release import Release
 
 from devcluster.cluster import Cluster
-from devcluster.testing.api import MERGE, Api, eventually, wait_for
+from devcluster.testing.api import MERGE, PATIENCE, Api, eventually, wait_for
 from finetune_api.report import AUDIENCE
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.job.report import report_path
@@ -257,10 +257,10 @@ def test_both_are_alive_while_only_the_leader_takes_reports(pair: Pair) -> None:
 
     alive = [each.process.get("/healthz")[0] for each in pair.operators]
     with pytest.raises(requests.ConnectionError):
-        requests.get(pair.other(leader).reports, timeout=5)
+        requests.get(pair.other(leader).reports, timeout=PATIENCE)
 
     assert alive == [200, 200]
-    assert requests.get(leader.reports, verify=False, timeout=5).status_code == 404  # noqa: S501
+    assert requests.get(leader.reports, verify=False, timeout=PATIENCE).status_code == 404  # noqa: S501
 
 
 @pytest.mark.slow

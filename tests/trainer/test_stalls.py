@@ -13,6 +13,7 @@ from tests.trainer.test_launching import final
 from tests.trainer.test_stop_and_resume import start, wait_for
 from tests.trainer.tiny import Settings
 
+from devcluster.testing.api import PATIENCE
 from finetune_api.report import ENV_NODE_RANK, ENV_PROGRESS_DEADLINE, ENV_RENDEZVOUS, ENV_RUN_SECRET, ExitCode
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,7 @@ def test_one_of_two_processes_that_stops_ends_the_attempt_and_the_next_one_goes_
     assert re.search(r"\n  \S+\.py:\d+ in \w+", word.failure.log_tail or "")
     assert "Current thread" in said
     assert "the run has not moved for" in said
-    _, left = psutil.wait_procs(processes, timeout=30)
+    _, left = psutil.wait_procs(processes, timeout=PATIENCE)
     assert [each for each in left if each.status() != psutil.STATUS_ZOMBIE] == []
 
     program = start(settings, tmp_path)
@@ -79,7 +80,7 @@ def launcher_of(program: subprocess.Popen[str]) -> psutil.Process:
 
 
 def nothing_is_left(processes: list[psutil.Process]) -> bool:
-    _, left = psutil.wait_procs(processes, timeout=30)
+    _, left = psutil.wait_procs(processes, timeout=PATIENCE)
     return [each for each in left if each.status() != psutil.STATUS_ZOMBIE] == []
 
 

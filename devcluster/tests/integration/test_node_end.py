@@ -11,6 +11,7 @@ import psutil
 
 from devcluster.client import PODS, SERVICE_ACCOUNTS, connect
 from devcluster.cluster import Options, running
+from devcluster.testing.api import PATIENCE
 
 # With a child in a session of its own, as torchrun starts its workers.
 SCRIPT = "import subprocess, time; subprocess.Popen(['sleep', '600'], start_new_session=True); time.sleep(600)"
@@ -34,11 +35,11 @@ def processes_below(state_dir: Path) -> list[str]:
 
 
 async def until(reached: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(300):
-        if await reached():
-            return
-        await asyncio.sleep(0.1)
-    raise TimeoutError
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if await reached():
+                return
+            await asyncio.sleep(0.1)
 
 
 async def run_a_pod(kubeconfig: Path, state_dir: Path) -> None:

@@ -120,4 +120,4 @@ async def test_a_watch_in_which_nothing_happens_ends_when_the_browser_leaves(mon
         await response.content.readuntil(b"\r\n\r\n")
         response.close()
 
-        await asyncio.wait_for(ended.wait(), 30)
+        await asyncio.wait_for(ended.wait(), 60)

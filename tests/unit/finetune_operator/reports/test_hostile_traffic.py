@@ -91,7 +91,7 @@ async def test_any_request_is_answered_or_its_connection_closed(
         reader, writer = await asyncio.open_connection("localhost", endpoint.server.port, ssl=endpoint.trust)
         writer.write(request)
         try:
-            answers.append(await asyncio.wait_for(reader.read(), 20) if request else b"")
+            answers.append(await asyncio.wait_for(reader.read(), 60) if request else b"")
         except ConnectionError:
             answers.append(b"")
         writer.close()

@@ -42,7 +42,7 @@ def meet(first: Rendezvous, second: Rendezvous) -> tuple[int, int]:
 
 
 def test_the_first_machine_does_not_need_its_own_name_in_dns() -> None:
-    first = Rendezvous("first.example.invalid", 0, node=0, nodes=1, timeout=20)
+    first = Rendezvous("first.example.invalid", 0, node=0, nodes=1, timeout=60)
 
     found = first.next_rendezvous()
 
@@ -144,6 +144,6 @@ def test_the_store_listens_on_the_loopback_alone(port: int, nodes: int) -> None:
     store = first.next_rendezvous().bootstrap_store_info.master_port
     late.join()
 
-    socket.create_connection(("127.0.0.1", store), timeout=20).close()
+    socket.create_connection(("127.0.0.1", store), timeout=60).close()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", store), timeout=20)
+        socket.create_connection(("127.0.0.2", store), timeout=60)

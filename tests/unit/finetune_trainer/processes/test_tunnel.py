@@ -72,7 +72,7 @@ def received(connection: socket.socket, count: int) -> bytes:
 def test_a_machine_of_the_run_gets_through_both_ways(machine: Tunnel, entrance: int) -> None:
     content = secrets.token_bytes(300_000)
 
-    with socket.create_connection(("127.0.0.1", machine.open_exit("127.0.0.1", entrance)), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", machine.open_exit("127.0.0.1", entrance)), timeout=60) as connection:
         threading.Thread(target=connection.sendall, args=(content,), daemon=True).start()
         assert received(connection, len(content)) == content
 
@@ -100,7 +100,7 @@ def proven(secret: bytes, role: bytes, *challenges: bytes) -> bytes:
 )
 def test_a_stranger_reaches_nothing(entrance: int, echo: Echo, answer: object) -> None:
     assert callable(answer)
-    with socket.create_connection(("127.0.0.1", entrance), timeout=20) as stranger:
+    with socket.create_connection(("127.0.0.1", entrance), timeout=60) as stranger:
         theirs = received(stranger, len(GREETING) + 32).removeprefix(GREETING)
         stranger.sendall(answer(theirs))
         rest = received(stranger, 1)
@@ -112,7 +112,7 @@ def test_a_stranger_reaches_nothing(entrance: int, echo: Echo, answer: object) -
 def test_who_says_nothing_is_gone_in_time(entrance: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tunnels, "_HANDSHAKE_SECONDS", 0.1)
 
-    with socket.create_connection(("127.0.0.1", entrance), timeout=20) as stranger:
+    with socket.create_connection(("127.0.0.1", entrance), timeout=60) as stranger:
         assert received(stranger, len(GREETING) + 33).startswith(GREETING)  # and then it hangs up
 
 
@@ -122,10 +122,10 @@ def test_many_who_say_nothing_keep_no_machine_of_the_run_out(
     monkeypatch.setattr(tunnels, "_MOST_UNPROVEN", 8)
     with ExitStack() as strangers:
         for _ in range(64):
-            strangers.enter_context(socket.create_connection(("127.0.0.1", entrance), timeout=20))
+            strangers.enter_context(socket.create_connection(("127.0.0.1", entrance), timeout=60))
         port = machine.open_exit("127.0.0.1", entrance)
 
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(b"here")
             assert received(connection, 4) == b"here"
 

@@ -16,7 +16,7 @@ from finetune_trainer.checkpoints.snapshot import Snapshot, Write
 
 def after(event: threading.Event) -> Write:
     def wait_and_write(folder: Path) -> None:
-        assert event.wait(20)
+        assert event.wait(60)
         write(folder)
 
     return wait_and_write
@@ -56,7 +56,7 @@ def test_a_second_checkpoint_waits_for_the_first(run: Run) -> None:
     second = in_thread(lambda: run.recorder.save(Snapshot(2, 2.0, write, copy)))
     before = copied.wait(0.05)
     disk.set()
-    second.join(20)
+    second.join(60)
     run.recorder.end()
 
     assert (before, copied.is_set()) == (False, True)
@@ -73,7 +73,7 @@ class Pair:
     @contextmanager
     def barrier(self) -> Iterator[None]:
         yield
-        self._barrier.wait(20)
+        self._barrier.wait(60)
 
 
 def test_where_a_save_waits_all_processes_do(run: Run, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_where_a_save_waits_all_processes_do(run: Run, tmp_path: Path) -> None:
     before = waited.wait(0.05)
     disk.set()
     for thread in (main, follower):
-        thread.join(20)
+        thread.join(60)
     run.recorder.end()
 
     assert (before, waited.is_set()) == (False, True)
