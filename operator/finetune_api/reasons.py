@@ -115,6 +115,7 @@ class Reason(StrEnum):
     CACHE_FULL = "CacheFull", "No space is left where models, data and rows are kept once they are here.", "Give the cache's volume, the pod's scratch space or the node more room, or delete what is cached there."
     CHECKPOINT_BROKEN = "CheckpointBroken", "A checkpoint was not read as its manifest says.", "Nothing: the next attempt reads it again."
     CHECKPOINT_NOT_HERE = "CheckpointNotHere", "One of several machines cannot read the checkpoint.", "Use an output that all pods can read: a bucket, or a volume with ReadWriteMany."
+    CREDENTIALS_MISSING = "CredentialsMissing", "The place asks for credentials, and none are given.", "Name a Secret in the source's or output's `secretRef`, or in `pod.serviceAccountName` a service account with rights there."
     CREDENTIALS_REFUSED = "CredentialsRefused", "The service does not accept the credentials.", "Renew the keys or the token in the Secret."
     DATA_CHANGED = "DataChanged", "The output holds this run on other data.", "Give the run another output.uri, or delete the old one."
     HUB_UNREACHABLE = "HubUnreachable", "The Hugging Face Hub cannot be reached.", "Check the network; it is tried again while attempts are left."

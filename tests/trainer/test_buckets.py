@@ -149,6 +149,13 @@ def wrong_keys(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-wrong-wrong")
 
 
+def no_keys(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
 def all_well(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     pass
 
@@ -167,6 +174,14 @@ def dead(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
         (wrong_keys, "output", "models/x", ExitCode.OUTPUT, "CredentialsRefused", "the credentials are refused"),
         (wrong_keys, "model", "models/x", ExitCode.MODEL, "CredentialsRefused", "the credentials are refused"),
         (wrong_keys, "dataset", "models/x", ExitCode.DATA, "CredentialsRefused", "the credentials are refused"),
+        (
+            no_keys,
+            "dataset",
+            "models/x",
+            ExitCode.DATA,
+            "CredentialsMissing",
+            "asks for credentials, and none are given",
+        ),
         (forbidden, "output", "models/x", ExitCode.OUTPUT, "AccessDenied", "may not be written with these"),
         (forbidden, "dataset", "models/x", ExitCode.DATA, "AccessDenied", "may not be read with these"),
         (all_well, "output", "none/x", ExitCode.OUTPUT, "BucketNotFound", "there is no bucket 'none'"),

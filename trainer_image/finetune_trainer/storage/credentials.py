@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from huggingface_hub import get_token
+
 from finetune_api.reasons import Reason
 from finetune_api.report import ENV_SECRET_VARIABLES, ENV_SECRETS, ENV_TOKEN
 from finetune_api.run import RunConfig
@@ -166,10 +168,25 @@ def credentials_hint(scheme: str, role: Role) -> str:
     """Return what people can do about credentials that are missing or refused."""
     if scheme not in _KEYS:
         return "https:// takes no credentials: put the file into a bucket or on a volume"
-    keys = " and ".join(_KEYS[scheme][:2]) if scheme == "s3" else " or ".join(_KEYS[scheme][:2])
+    names = _KEYS[scheme][:2]
+    keys = (" and " if scheme == "s3" else " or ").join(names)
     if has_secret(role):
-        return f"check {keys} in the Secret that {role}.secretRef names"
-    return f"name a Secret with {keys} in {role}.secretRef (outside a cluster set them as environment variables)"
+        what = f"check {keys} in" if _has_keys(scheme, role) else f"add {keys} to"
+        return f"{what} the Secret that {role}.secretRef names"
+    account = "" if scheme == "hf" else ", or in pod.serviceAccountName a service account with rights there"
+    variables = "them as environment variables" if len(names) > 1 else "it as an environment variable"
+    return f"name a Secret with {keys} in {role}.secretRef{account} (outside a cluster set {variables})"
+
+
+def finds_none(scheme: str, role: Role) -> bool:
+    """Return whether no credentials are sent: of the schemes whose libraries do not fail without any."""
+    return scheme == "https" or (scheme == "hf" and not (hub_token(role) or get_token()))
+
+
+def _has_keys(scheme: str, role: Role) -> bool:
+    """Return whether the role's Secret holds a key that gives access, and not only what tells where the place is."""
+    folder = _folder(role)
+    return folder is not None and any((folder / name).exists() for name in _KEYS[scheme] if name not in _NOT_SECRET)
 
 
 def _secret(scheme: str, role: Role) -> dict[str, str]:

@@ -11,17 +11,25 @@ from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes
 from finetune_trainer.base.redaction import redact
-from finetune_trainer.storage.credentials import FIELDS, Role, credentials_hint
+from finetune_trainer.storage.credentials import FIELDS, Role, credentials_hint, finds_none
 
-Problem: TypeAlias = Literal["refused", "not allowed", "no bucket", "missing", "unreachable", "other"]
+Problem: TypeAlias = Literal["no credentials", "refused", "not allowed", "no bucket", "missing", "unreachable", "other"]
 
+_NO_CREDENTIALS = frozenset(
+    ("NoCredentialsError", "DefaultCredentialsError", "CredentialUnavailableError", "NoAuthenticationInformation")
+)
+_SAID_WITHOUT_CREDENTIALS = (
+    # Google Cloud Storage; azure-identity, of all places where it looked; adlfs.
+    "Anonymous caller ",
+    "failed to retrieve a token from the included credentials",
+    "Must provide either a connection_string or account_name with credentials",
+)
 _REFUSED = frozenset(
     (
         "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidClientTokenId",
-        "TokenRefreshRequired", "AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation",
+        "TokenRefreshRequired", "AuthenticationFailed", "InvalidAuthenticationInfo",
         # Classes of botocore, google-auth and azure-identity.
-        "NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError", "DefaultCredentialsError",
-        "RefreshError", "ClientAuthenticationError", "CredentialUnavailableError",
+        "PartialCredentialsError", "TokenRetrievalError", "RefreshError", "ClientAuthenticationError",
     )
 )  # fmt: skip
 _NO_BUCKET = frozenset(("NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "InvalidResourceName"))
@@ -52,6 +60,8 @@ def problem_of(error: BaseException) -> Problem:
     statuses = {_status(cause) for cause in chain}
     if names & _NO_BUCKET or any("bucket does not exist" in str(cause).lower() for cause in chain):
         return "no bucket"
+    if names & _NO_CREDENTIALS or any(said in str(cause) for cause in chain for said in _SAID_WITHOUT_CREDENTIALS):
+        return "no credentials"
     if names & _REFUSED or 401 in statuses:
         return "refused"
     if 403 in statuses or any(isinstance(cause, PermissionError) or _is_refusal_of_gcsfs(cause) for cause in chain):
@@ -73,15 +83,23 @@ def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
     tls = next((cause for cause in causes(error) if _is_of_tls(cause)), None)
     code, why = _EXIT_CODES[role], _first_line(tls or error)
     verb = "written" if role == "output" else "read"
-    match problem_of(error):
+    problem, hint = problem_of(error), credentials_hint(scheme, role)
+    if problem == "refused" and finds_none(scheme, role):
+        problem = "no credentials"
+    match problem:
         case "no bucket":
             return bucket_not_found(uri, role)
+        case "no credentials":
+            message = f"{where} asks for credentials, and none are given: {why}"
+            return TrainerError(code, Reason.CREDENTIALS_MISSING, message, hint)
         case "refused":
             message = f"{where}: the credentials are refused: {why}"
-            return TrainerError(code, Reason.CREDENTIALS_REFUSED, message, credentials_hint(scheme, role))
+            return TrainerError(code, Reason.CREDENTIALS_REFUSED, message, hint)
+        case "not allowed" if scheme == "https":
+            return TrainerError(code, Reason.ACCESS_DENIED, f"{where} may not be read: {why}", hint)
         case "not allowed":
             message = f"{where} may not be {verb} with these credentials: {why}"
-            hint = f"let them list, read{', write and delete' if role == 'output' else ''} there; {credentials_hint(scheme, role)}"
+            hint = f"let them list, read{', write and delete' if role == 'output' else ''} there; {hint}"
             return TrainerError(code, Reason.ACCESS_DENIED, message, hint)
         case "missing":
             return nothing_there(uri, role)

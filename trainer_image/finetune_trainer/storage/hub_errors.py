@@ -18,10 +18,11 @@ from huggingface_hub.errors import (
 from finetune_api.reasons import Reason
 from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes
+from finetune_trainer.storage.credentials import Role, credentials_hint
 
 Kind = Literal["model", "data set"]
 
-_SIGN_IN = "set HF_TOKEN to a token of an account that may read it (pod.env with secretKeyRef in a cluster)"
+_ROLES: Final[dict[Kind, Role]] = {"model": "model", "data set": "dataset"}
 _GATED: Final = {"model": Reason.MODEL_GATED, "data set": Reason.DATASET_GATED}
 _NOT_FOUND: Final = {"model": Reason.MODEL_NOT_FOUND, "data set": Reason.DATASET_NOT_FOUND}
 _INCOMPLETE: Final = {"model": Reason.MODEL_INCOMPLETE, "data set": Reason.DATASET_INCOMPLETE}
@@ -35,6 +36,7 @@ def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: s
     """
     code = ExitCode.MODEL if kind == "model" else ExitCode.DATA
     chain = list(causes(error))
+    sign_in = f"give the token of an account that may read it: {credentials_hint('hf', _ROLES[kind])}"
 
     def found(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in chain)
@@ -42,7 +44,7 @@ def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: s
     if found(GatedRepoError) or any(isinstance(c, DatasetNotFoundError) and "gated" in str(c) for c in chain):
         return TrainerError(
             code, _GATED[kind], f"{kind} {source} is gated: its owner lets only some accounts read it",
-            f"ask for access on its page on the Hub, and {_SIGN_IN}",
+            f"ask for access on its page on the Hub, and {sign_in}",
         )  # fmt: skip
     if found(RevisionNotFoundError) or any("doesn't exist for dataset" in str(cause) for cause in chain):
         return TrainerError(
@@ -54,7 +56,7 @@ def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: s
     if found(RepositoryNotFoundError, DatasetNotFoundError):
         return TrainerError(
             code, _NOT_FOUND[kind], f"{kind} {source} is not on the Hub, or is private",
-            f"check the spelling of {'model' if kind == 'model' else 'dataset'}.source; if it is private {_SIGN_IN}",
+            f"check the spelling of {'model' if kind == 'model' else 'dataset'}.source; if it is private, {sign_in}",
         )  # fmt: skip
     if found(HFValidationError):
         return TrainerError(code, _NOT_FOUND[kind], f"{source} cannot be an id on the Hub", "ids look like org/name")
@@ -72,7 +74,7 @@ def explain_hub_error(error: BaseException, kind: Kind, source: str, revision: s
     if failed := next((c for c in chain if isinstance(c, HfHubHTTPError)), None):
         status = failed.response.status_code if failed.response is not None else 0
         if status in (401, 403):
-            return TrainerError(code, _NOT_ALLOWED[kind], f"the Hub refuses {kind} {source} ({status})", _SIGN_IN)
+            return TrainerError(code, _NOT_ALLOWED[kind], f"the Hub refuses {kind} {source} ({status})", sign_in)
         return _unreachable(kind, source, f"the Hub answered {status}")
     return None
 

@@ -1,6 +1,7 @@
 """What the libraries below fsspec raise, told in our words."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,8 +15,9 @@ from azure.core.exceptions import (
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from gcsfs.retry import HttpError, validate_response
 from google.auth.exceptions import DefaultCredentialsError
+from huggingface_hub import constants
 
-from finetune_api.report import ExitCode
+from finetune_api.report import ENV_SECRETS, ExitCode
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.storage.credentials import Role
 from finetune_trainer.storage.errors import explain, is_transient, problem_of, remote_failures
@@ -45,13 +47,17 @@ def of_azure(kind: type[HttpResponseError], status: int, code: str) -> HttpRespo
     return error
 
 
+ANONYMOUS = "Anonymous caller does not have storage.objects.list access to the Google Cloud Storage bucket."
+CHAIN = "DefaultAzureCredential failed to retrieve a token from the included credentials.\nAttempted credentials: …"
+
+
 @pytest.mark.parametrize(
     ("error", "problem"),
     [
         (of_s3("InvalidAccessKeyId", 403), "refused"),
         (of_s3("SignatureDoesNotMatch", 403), "refused"),
         (of_s3("ExpiredToken", 400), "refused"),
-        (NoCredentialsError(), "refused"),
+        (NoCredentialsError(), "no credentials"),
         (of_s3("AccessDenied", 403), "not allowed"),
         (of_s3("NoSuchBucket", 404), "no bucket"),
         (of_s3("NoSuchKey", 404), "missing"),
@@ -59,14 +65,18 @@ def of_azure(kind: type[HttpResponseError], status: int, code: str) -> HttpRespo
         (of_s3("InternalError", 500), "unreachable"),
         (EndpointConnectionError(endpoint_url="http://x"), "unreachable"),
         (of_s3("MalformedXML", 400), "other"),
-        (HttpError({"code": 401, "message": "Anonymous caller"}), "refused"),
+        (HttpError({"code": 401, "message": "Invalid Credentials"}), "refused"),
+        (HttpError({"code": 401, "message": ANONYMOUS}), "no credentials"),
+        (of_gcs(403, ANONYMOUS), "no credentials"),
         (of_gcs(403, "no permission"), "not allowed"),
         (of_gcs(404, "The specified bucket does not exist."), "missing"),
         (of_gcs(429, "slow down"), "unreachable"),
         (of_gcs(400, "bad request"), "other"),
         (HttpError({"code": 503, "message": "backend"}), "unreachable"),
-        (DefaultCredentialsError("none"), "refused"),
-        (of_azure(ClientAuthenticationError, 401, "NoAuthenticationInformation"), "refused"),
+        (DefaultCredentialsError("none"), "no credentials"),
+        (of_azure(ClientAuthenticationError, 401, "NoAuthenticationInformation"), "no credentials"),
+        (ClientAuthenticationError(message=CHAIN), "no credentials"),
+        (ValueError("Must provide either a connection_string or account_name with credentials!!"), "no credentials"),
         (of_azure(HttpResponseError, 403, "AuthenticationFailed"), "refused"),
         (of_azure(HttpResponseError, 403, "AuthorizationPermissionMismatch"), "not allowed"),
         (of_azure(ResourceNotFoundError, 404, "ContainerNotFound"), "no bucket"),
@@ -117,6 +127,78 @@ def test_what_may_pass_is_retried_by_kubernetes_and_refusals_are_not() -> None:
     assert (refused.exit_code, is_transient(refused)) == (ExitCode.OUTPUT, True)
     assert (unknown.exit_code, is_transient(unknown)) == (ExitCode.OUTPUT, True)
     assert (denied.exit_code, is_transient(denied)) == (ExitCode.OUTPUT, False)
+
+
+SERVICE_ACCOUNT = ", or in pod.serviceAccountName a service account with rights there"
+
+
+@pytest.mark.parametrize(
+    ("error", "uri", "hint"),
+    [
+        (
+            NoCredentialsError(),
+            "s3://bucket/x",
+            f"name a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in dataset.secretRef{SERVICE_ACCOUNT} "
+            "(outside a cluster set them as environment variables)",
+        ),
+        (
+            of_gcs(403, ANONYMOUS),
+            "gs://bucket/x",
+            f"name a Secret with GOOGLE_APPLICATION_CREDENTIALS_JSON in dataset.secretRef{SERVICE_ACCOUNT} "
+            "(outside a cluster set it as an environment variable)",
+        ),
+        (
+            HttpError({"code": 401, "message": "Unauthorized"}),
+            "hf://team/x",
+            "name a Secret with HF_TOKEN in dataset.secretRef (outside a cluster set it as an environment variable)",
+        ),
+        (
+            HttpError({"code": 401, "message": "Unauthorized"}),
+            "https://host/x.csv",
+            "https:// takes no credentials: put the file into a bucket or on a volume",
+        ),
+    ],
+)
+def test_where_no_credentials_are_given_none_are_said_to_be_refused(
+    error: Exception, uri: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "none"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+
+    told = explain(error, uri, "dataset")
+
+    assert (told.exit_code, told.reason, told.hint) == (ExitCode.DATA, "CredentialsMissing", hint)
+    assert told.message.startswith(f"dataset.source {uri} asks for credentials, and none are given: ")
+
+
+def test_a_secret_without_the_keys_of_the_place_is_told_from_one_whose_keys_are_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "output").mkdir()
+    monkeypatch.setenv(ENV_SECRETS, str(tmp_path))
+    refused = HttpError({"code": 401, "message": "Unauthorized"})
+
+    without = explain(refused, "hf://team/x", "output")
+    (tmp_path / "output" / "HF_TOKEN").write_text("hf_WrongOne0123456789012")
+    wrong = explain(refused, "hf://team/x", "output")
+
+    assert (without.reason, without.hint) == (
+        "CredentialsMissing", "add HF_TOKEN to the Secret that output.secretRef names",
+    )  # fmt: skip
+    assert (wrong.reason, wrong.hint) == (
+        "CredentialsRefused", "check HF_TOKEN in the Secret that output.secretRef names",
+    )  # fmt: skip
+
+
+def test_a_web_server_that_says_no_is_not_said_to_have_been_given_credentials() -> None:
+    told = explain(HttpError({"code": 403, "message": "Forbidden"}), "https://host/x.csv?sig=1", "dataset")
+
+    assert (told.reason, told.message.partition(": ")[0]) == (
+        "AccessDenied",
+        "dataset.source https://host/x.csv?sig=1 may not be read",
+    )
+    assert told.hint == "https:// takes no credentials: put the file into a bucket or on a volume"
 
 
 def test_an_explained_failure_is_not_explained_again() -> None:
