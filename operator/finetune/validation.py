@@ -144,9 +144,8 @@ def _of_field(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
             return field, f"must be {details['ctx']['expected']}, not {details['input']!r:.80}"
     message = details["msg"].removeprefix("Value error, ").removeprefix("Input ")
     given = details["input"]
-    return field, message + (
-        f", not {given!r:.80}" if message.startswith("should") and isinstance(given, str | int | float) else ""
-    )
+    is_told = details["type"] == "converted" or not message.startswith("should")
+    return field, message + (f", not {given!r:.80}" if not is_told and isinstance(given, str | int | float) else "")
 
 
 def _fields_at(model: Any, where: list[str]) -> list[str]:

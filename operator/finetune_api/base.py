@@ -72,11 +72,18 @@ class ApiModel(WireModel):
         result = handler(value)
         if not isinstance(result, _NUMBERS):
             return result
-        if isinstance(value, str):
-            raise PydanticCustomError("converted", "Input should be a number or boolean, and is text")
-        if isinstance(value, bool) != isinstance(result, bool):
-            raise PydanticCustomError("converted", "Input should be a number, or true or false")
+        if isinstance(value, str) or isinstance(value, bool) != isinstance(result, bool):
+            taken = {bool: "true or false", int: "a whole number"}.get(type(result), "a number")
+            context = {"taken": taken, "given": _told(value)}
+            raise PydanticCustomError("converted", "Input should be {taken}, not {given}", context)
         return result
+
+
+def _told(value: str | float) -> str:
+    """A value as a manifest has it."""
+    if isinstance(value, str):
+        return f"the text {value!r:.80}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @cache

@@ -75,6 +75,18 @@ def test_every_wrong_field_is_named_with_what_it_takes() -> None:
     ]
 
 
+def test_a_value_of_another_type_is_told_once_with_the_type_that_the_field_takes() -> None:
+    spec = {**BASE, "training": {"epochs": "3", "batchSize": True}, "preprocessing": {"truncation": 1}}
+
+    problems = find_problems(manifest(spec), "a.yaml", None, ANYWHERE)
+
+    assert [(problem.field, problem.message) for problem in problems] == [
+        ("spec.preprocessing.truncation", "should be true or false, not 1"),
+        ("spec.training.epochs", "should be a number, not the text '3'"),
+        ("spec.training.batchSize", "should be a whole number, not true"),
+    ]
+
+
 def test_every_rule_that_does_not_hold_between_the_fields_of_a_section_is_told() -> None:
     evaluation = {"strategy": "steps", "patience": 3}
 

@@ -104,10 +104,12 @@ def test_fields_that_do_not_go_together_are_refused_with_the_remedy(change: dict
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"training": {"epochs": "3"}}, "a number or boolean, and is text"),
-        ({"training": {"lora": {"merge": "true"}}}, "a number or boolean, and is text"),
-        ({"training": {"batchSize": True}}, "a number, or true or false"),
-        ({"preprocessing": {"truncation": 1}}, "a number, or true or false"),
+        ({"training": {"epochs": "3"}}, "should be a number, not the text '3'"),
+        ({"training": {"batchSize": "8"}}, "should be a whole number, not the text '8'"),
+        ({"training": {"lora": {"merge": "true"}}}, "should be true or false, not the text 'true'"),
+        ({"training": {"batchSize": True}}, "should be a whole number, not true"),
+        ({"training": {"epochs": True}}, "should be a number, not true"),
+        ({"preprocessing": {"truncation": 1}}, "should be true or false, not 1"),
     ],
 )
 def test_a_value_of_another_type_is_refused_as_by_the_api_server(change: dict[str, Any], message: str) -> None:
