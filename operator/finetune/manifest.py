@@ -4,7 +4,7 @@ import html
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeGuard
 
 from pydantic import ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -15,7 +15,10 @@ from ruamel.yaml.reader import ReaderError
 from finetune.errors import NotFound, Refused
 from finetune_api import v1alpha1
 from finetune_api.base import JsonObject, LenientModel
+from finetune_api.profile import KIND as PROFILE_KIND
 from finetune_api.v1alpha1 import API_VERSION, KIND, FineTuneJobSpec
+
+NO_JOB: Final = f"holds no {KIND}"
 
 
 class Metadata(LenientModel):
@@ -105,16 +108,37 @@ def read_manifests(text: str, name: str) -> list[JsonObject]:
     """
     manifests = read_documents(text, name)
     for each in manifests:
-        if not isinstance(each, dict) or each.get("kind") != KIND or each.get("apiVersion") != API_VERSION:
-            raise Refused(f"{name} holds {_kind(each)}, and {API_VERSION} {KIND} was expected")
+        if not is_finetunejob(each):
+            raise Refused(f"{name} {unexpected(each)}")
     if not manifests:
-        raise Refused(f"{name} holds no {KIND}")
+        raise Refused(f"{name} {NO_JOB}")
     return manifests
 
 
-def _kind(document: object) -> str:
+def is_finetunejob(document: object) -> TypeGuard[JsonObject]:
+    """Whether a document is of the right kind, whatever else it holds."""
+    return isinstance(document, dict) and document.get("kind") == KIND and document.get("apiVersion") == API_VERSION
+
+
+def is_of_another_kind(document: object) -> TypeGuard[JsonObject]:
+    """Whether a document is an object that a cluster may take, and no FineTuneJob whose kind or version is written wrong."""
     if not isinstance(document, dict):
-        return type(document).__name__
+        return False
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if not (isinstance(version, str) and isinstance(kind, str)) or kind.lower() == KIND.lower():
+        return False
+    return kind == PROFILE_KIND or not version.startswith(f"{API_VERSION.partition('/')[0]}/")
+
+
+def unexpected(document: object) -> str:
+    """What a file holds in the place of a FineTuneJob."""
+    return f"holds {kind_of(document)}, and {API_VERSION} {KIND} was expected"
+
+
+def kind_of(document: object) -> str:
+    """What a document says that it is."""
+    if not isinstance(document, dict):
+        return "a list" if isinstance(document, list) else "a single value"
     return (
         " ".join(str(document[name]) for name in ("apiVersion", "kind") if name in document) or "an object of no kind"
     )

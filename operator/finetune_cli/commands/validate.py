@@ -6,9 +6,18 @@ from typing import Annotated
 import typer
 
 from finetune.errors import NotFound, Refused
-from finetune.manifest import read_documents, read_file, read_text
+from finetune.manifest import (
+    NO_JOB,
+    is_finetunejob,
+    is_of_another_kind,
+    kind_of,
+    read_documents,
+    read_text,
+    unexpected,
+)
 from finetune.pod_paths import pod_path_notes
 from finetune.validation import NamedProfile, Namespace, Problem, find_problems, read_profile
+from finetune_api.base import JsonObject
 from finetune_api.printable import printable
 from finetune_cli.exits import ExitCode
 from finetune_cli.options import Output
@@ -34,7 +43,7 @@ def validate(
     ] = None,
     output: Output = None,
 ) -> None:
-    """Check manifests without a cluster. By the rules of the CRD, and of a profile; every problem is shown, and then the exit code is 2."""
+    """Check manifests without a cluster. By the rules of the CRD, and of a profile; every problem is shown, and then the exit code is 2. Objects of other kinds are named and left alone."""
     place = Namespace(namespace, _labels(namespace_label) if namespace_label else None)
     known = read_profile(read_documents(read_text(profile), str(profile)), str(profile)) if profile else None
     problems, notes, jobs = _check(files, known, place)
@@ -62,15 +71,27 @@ def _check(
     jobs = 0
     for file in files:
         try:
-            manifests = read_file(file)
+            documents = read_documents(read_text(file), str(file))
         except (Refused, NotFound) as error:
             problems.append(Problem(str(file), "", "", str(error).removeprefix(f"{file} ")))
             continue
-        for manifest in manifests:
+        found = [each for each in documents if is_finetunejob(each)]
+        others = [each for each in documents if is_of_another_kind(each)]
+        wrong = [unexpected(each) for each in documents if not (is_finetunejob(each) or is_of_another_kind(each))]
+        problems += [Problem(str(file), "", "", each) for each in wrong or ([] if found else [NO_JOB])]
+        notes += [_not_checked(each, file) for each in others]
+        for manifest in found:
             problems += find_problems(manifest, str(file), profile, namespace)
             notes += [Problem(str(file), "", "", note) for note in pod_path_notes(manifest)]
-        jobs += len(manifests)
+        jobs += len(found)
     return problems, notes, jobs
+
+
+def _not_checked(document: JsonObject, file: Path) -> Problem:
+    """That an object beside the jobs, such as the Secret that they name, was left alone."""
+    metadata = document.get("metadata")
+    name = metadata.get("name") if isinstance(metadata, dict) else None
+    return Problem(str(file), str(name or ""), "", f"is a {kind_of(document)}, and only FineTuneJobs are checked")
 
 
 def _labels(pairs: list[str]) -> dict[str, str]:

@@ -243,7 +243,7 @@ def test_several_manifests_come_from_stdin(run: Run, api_server: FakeApi) -> Non
         ("a: 1\nb: \x1b[2J\n", "stdin is not YAML: line 2: the character U+001B is not allowed\n"),
         ("", "holds no FineTuneJob"),
         ("kind: Pod\napiVersion: v1\n", "holds v1 Pod"),
-        ("- 5\n", "holds list"),
+        ("- 5\n", "holds a list"),
     ],
 )
 def test_what_is_no_manifest_is_not_submitted(run: Run, api_server: FakeApi, text: str, message: str) -> None:

@@ -98,3 +98,70 @@ def test_what_a_pod_does_not_see_is_noted_and_no_problem(tmp_path: Path) -> None
     assert (ended.exit_code, ended.stdout) == (0, f"{file}: valid\n")
     assert ended.stderr.startswith(f"note: {note}")
     assert [each["message"][:19] for each in json.loads(for_programs.stdout)["notes"]] == ["spec.dataset.source"]
+
+
+def test_what_else_a_file_holds_is_noted_and_its_jobs_are_checked_all_the_same(bad: Path) -> None:
+    secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s3}\n"
+    bad.write_text(f"{secret}---\n{bad.read_text()}---\n{GOOD.read_text()}---\napiVersion: v1\nkind: Secret\n")
+
+    ended = CliRunner().invoke(app, ["validate", str(bad)])
+    for_programs = json.loads(CliRunner().invoke(app, ["validate", str(bad), "-o", "json"]).stdout)
+
+    assert ended.exit_code == 2
+    assert ended.stderr.splitlines() == [
+        f"note: {bad}: s3: is a v1 Secret, and only FineTuneJobs are checked",
+        f"note: {bad}: is a v1 Secret, and only FineTuneJobs are checked",
+        f"{bad}: quickstart: spec.training.epochs: should be greater than 0, not 0",
+        f"{bad}: quickstart: spec.training.batchsize: unknown field; did you mean batchSize?",
+    ]
+    assert (for_programs["valid"], for_programs["jobs"], len(for_programs["notes"])) == (False, 2, 2)
+
+
+def test_jobs_beside_what_they_need_are_valid(tmp_path: Path) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(f"{GOOD.read_text()}---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s3}}\n")
+
+    ended = CliRunner().invoke(app, ["validate", str(file)])
+
+    assert (ended.exit_code, ended.stdout) == (0, f"{file}: valid\n")
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ("- a\n- b\n", "holds a list, and finetune.dev/v1alpha1 FineTuneJob was expected"),
+        ("spec: {}\n", "holds an object of no kind, and finetune.dev/v1alpha1 FineTuneJob was expected"),
+        (
+            "apiVersion: v1\nkind: FinetuneJob\n",
+            "holds v1 FinetuneJob, and finetune.dev/v1alpha1 FineTuneJob was expected",
+        ),
+        (
+            "apiVersion: finetune.dev/v1\nkind: FineTuneJob\n",
+            "holds finetune.dev/v1 FineTuneJob, and finetune.dev/v1alpha1 FineTuneJob was expected",
+        ),
+    ],
+)
+def test_what_no_cluster_takes_is_a_problem_beside_those_of_the_jobs(bad: Path, document: str, told: str) -> None:
+    bad.write_text(f"{document}---\n{bad.read_text()}")
+
+    ended = CliRunner().invoke(app, ["validate", str(bad)])
+
+    assert ended.exit_code == 2
+    assert ended.stderr.splitlines() == [
+        f"{bad}: {told}",
+        f"{bad}: quickstart: spec.training.epochs: should be greater than 0, not 0",
+        f"{bad}: quickstart: spec.training.batchsize: unknown field; did you mean batchSize?",
+    ]
+
+
+def test_a_file_without_any_job_ends_with_2(tmp_path: Path) -> None:
+    file = tmp_path / "secret.yaml"
+    file.write_text("apiVersion: v1\nkind: Secret\nmetadata: {name: s3}\n")
+
+    ended = CliRunner().invoke(app, ["validate", str(file)])
+
+    assert ended.exit_code == 2
+    assert ended.stderr.splitlines() == [
+        f"note: {file}: s3: is a v1 Secret, and only FineTuneJobs are checked",
+        f"{file}: holds no FineTuneJob",
+    ]
