@@ -246,18 +246,33 @@ def test_an_adapter_for_other_classes_is_refused_before_the_first_step(
     assert "was trained for other classes: classifier.bias has the shape (2,) there, and (3,) is needed" in message
 
 
+@pytest.mark.parametrize("lora", [None, {}])
 def test_an_adapter_whose_weights_lack_a_layer_is_refused(
-    settings: Settings, train: Train, tmp_path: Path, adapter: Path
+    settings: Settings, train: Train, tmp_path: Path, adapter: Path, lora: Any
 ) -> None:
     kept = {name: weight for name, weight in weights(adapter).items() if "attention.self.query" not in name}
     safetensors.torch.save_file(kept, adapter / "adapter_model.safetensors", {"format": "pt"})
-    settings["training"]["lora"] = {}
+    if lora is not None:
+        settings["training"]["lora"] = lora
 
-    ended = train(settings)
+    code, reason, message = refused(settings, train, tmp_path)
 
-    assert ended.final.failure
-    assert (ended.code, ended.final.failure.reason) == (ExitCode.MODEL, "AdapterDoesNotFit")
-    assert "query" in ended.final.failure.message
+    assert (code, reason) == (ExitCode.MODEL, "AdapterDoesNotFit")
+    assert "query" in message
+
+
+@pytest.mark.parametrize("lora", [None, {}])
+def test_an_adapter_of_another_rank_than_its_configuration_says_is_refused(
+    settings: Settings, train: Train, tmp_path: Path, adapter: Path, lora: Any
+) -> None:
+    rewrite(adapter, r=8)
+    if lora is not None:
+        settings["training"]["lora"] = lora
+
+    code, reason, message = refused(settings, train, tmp_path)
+
+    assert (code, reason) == (ExitCode.MODEL, "AdapterDoesNotFit")
+    assert "size mismatch" in message
 
 
 def rewrite(adapter: Path, **fields: Any) -> None:

@@ -17,7 +17,7 @@ from finetune_trainer.base.text import listed
 from finetune_trainer.models.adapter_source import Adapter
 from finetune_trainer.models.finite import check_adapter_finite
 from finetune_trainer.models.tied import part_adapted, say_untied
-from finetune_trainer.models.weight_files import COMPUTED
+from finetune_trainer.models.weight_files import ADAPTER_WEIGHTS, COMPUTED, local_tensors
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -68,7 +68,7 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
     """`model` with the adapter in a folder, to be trained on.
 
     Args:
-        empty: Whether weights have shapes only; then those of the adapter are not read.
+        empty: Whether weights have shapes only; then those of the adapter are compared by theirs.
 
     Raises:
         TrainerError: MODEL when its settings cannot be followed, when it is not one of this model, for other classes, or its weights are no numbers.
@@ -87,11 +87,12 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
         if type(error).__name__ == "NoMatchingPeftModuleError":  # of modules that the base has not
             raise _unfit(source, str(error).splitlines()[0][:300]) from error
         raise _misdescribed(source, error) from error
-    if empty:
-        return found
+    tensors = local_tensors(folder, source, ADAPTER_WEIGHTS) if empty else None
+    if empty and tensors is None:
+        return found  # only loading them shows what they are
     try:
         with outdated_names():
-            tensors = load_peft_weights(str(folder), device="cpu")
+            tensors = dict(tensors) if tensors is not None else load_peft_weights(str(folder), device="cpu")
             result: Any = set_peft_model_state_dict(found, tensors)
     except torch.OutOfMemoryError:
         raise
@@ -100,7 +101,8 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
         raise _unfit(
             source, (lines[1] if "size mismatch" in str(error) and len(lines) > 1 else lines[0])[:300]
         ) from error
-    check_adapter_finite(tensors, source, folder)
+    if not empty:
+        check_adapter_finite(tensors, source, folder)
     trained = {name for name, weight in found.named_parameters() if weight.requires_grad}
     unknown = [name for name in result.unexpected_keys if not COMPUTED.search(name)]
     if left := sorted(unknown) or sorted(trained.intersection(result.missing_keys)):
@@ -108,11 +110,15 @@ def adapted(model: PreTrainedModel, folder: Path, source: str, empty: bool = Fal
     return found
 
 
-def merged(base: PreTrainedModel, folder: Path, source: str) -> PreTrainedModel:
-    """`base` with the adapter in a folder added to its weights, all of which can be trained."""
+def merged(base: PreTrainedModel, folder: Path, source: str, empty: bool = False) -> PreTrainedModel:
+    """`base` with the adapter in a folder added to its weights, all of which can be trained.
+
+    Args:
+        empty: As for `adapted`.
+    """
     tied = bool(getattr(base.config, "tie_word_embeddings", False))
     with outdated_names():
-        found: Any = adapted(base, folder, source)
+        found: Any = adapted(base, folder, source, empty)
         check_mergeable(found, source)
         part_adapted(found)
         whole: PreTrainedModel = found.merge_and_unload()

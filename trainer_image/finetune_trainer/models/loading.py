@@ -98,8 +98,7 @@ def load_model(
     if pretrained.adapter:
         check_shapes(model, pretrained.adapter)
         fresh = [name for name in fresh if name not in (pretrained.adapter.tensors or ())]
-        if not pretrained.empty:
-            model = merged(model, pretrained.adapter.folder, pretrained.adapter.source)
+        model = merged(model, pretrained.adapter.folder, pretrained.adapter.source, pretrained.empty)
     for name in _computed(model):
         model.get_parameter(name).requires_grad_(False)  # else they would be learnt, and exported by few
     if fresh and not pretrained.empty:
