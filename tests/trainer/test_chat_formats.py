@@ -229,6 +229,30 @@ def test_thoughts_that_the_template_passes_over_are_warned_of(tmp_path: Path, fi
     assert f"what turns hold as {field} is not written by the model's chat template" in told[0][1]
 
 
+WITHOUT_THOUGHTS = CHATML.replace("m['content']", "m['content'].split('</think>')[-1].strip()")
+
+
+@pytest.mark.parametrize("content", ["<think>hm</think>\n\nso.", "hm</think>so.", "<think>\n\n</think>\n\nso."])
+def test_thoughts_within_what_is_said_are_warned_of_where_the_template_leaves_them_out(
+    tmp_path: Path, content: str
+) -> None:
+    row = chat(ASKED, ("assistant", content))
+
+    rows, told = taught(tmp_path, [chat(ASKED, ANSWERED), row], WITHOUT_THOUGHTS)
+
+    assert rows[1] == (user("why?") + assistant("so."), "so.<|im_end|>")
+    assert [reason for reason, _ in told] == ["NotInTemplate"]
+    assert "1 rows, the first is row 2 of split 'train'" in told[0][1]
+    assert "what turns hold as their content before </think> is not written by the model's chat template" in told[0][1]
+
+
+def test_thoughts_within_what_is_said_are_learnt_where_the_template_writes_them(tmp_path: Path) -> None:
+    rows, told = taught(tmp_path, [chat(ASKED, ("assistant", "<think>hm</think>so."))])
+
+    assert rows == [(user("why?") + assistant("<think>hm</think>so."), "<think>hm</think>so.<|im_end|>")]
+    assert told == []
+
+
 FIRST_SYSTEM = (
     "{% for m in messages %}{% if m.role != 'system' or loop.first %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
     "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -970,3 +994,54 @@ def test_a_time_in_place_of_a_text_is_named(tmp_path: Path) -> None:
 
     assert (error.exit_code, error.reason) == (ExitCode.DATA, "BadChat")
     assert "it holds a time (2024-01-01 00:00:00" in error.message
+
+
+CALLED_BY = 'write the call of a function as tool_calls of the turn: [{"type": "function", "function": {"name": …, "arguments": {…}}}]'
+GIVEN_BY = 'write what a function gave as a turn of its own: {"role": "tool", "content": …}'
+THOUGHT = "write what was thought as reasoning_content of the turn"
+
+
+@pytest.mark.parametrize(
+    ("role", "part", "told", "hint"),
+    [
+        ("assistant", {"type": "tool_use", "id": "1", "name": "f", "input": {}}, "tool_use", CALLED_BY),
+        ("user", {"type": "tool_result", "tool_use_id": "1", "content": "warm"}, "tool_result", GIVEN_BY),
+        ("assistant", {"type": "thinking", "thinking": "hm", "signature": "x"}, "thinking", THOUGHT),
+        ("model", {"functionCall": {"name": "f", "args": {}}}, "functionCall", CALLED_BY),
+        ("user", {"functionResponse": {"name": "f", "response": {}}}, "functionResponse", GIVEN_BY),
+        ("user", {"type": "image_url", "image_url": {"url": "x"}}, "image_url", "drop the row"),
+    ],
+)
+def test_a_part_that_is_no_text_is_refused_with_how_it_is_written_here(
+    tmp_path: Path, role: str, part: dict[str, Any], told: str, hint: str
+) -> None:
+    turn = (role, [{"type": "text", "text": "let me see"}, part])
+
+    error = refused(tmp_path, [chat(ASKED, ANSWERED), chat(ASKED, ANSWERED, turn, ANSWERED)])
+
+    assert error.message.startswith("column 'messages', row 2 of split 'train' (counted from 1): message 3 (")
+    assert error.message.endswith(f"has a part of type {told}, and only text can be learnt")
+    assert error.hint == hint
+
+
+@pytest.mark.parametrize(("kind", "hint"), [("function_call", CALLED_BY), ("function_call_output", GIVEN_BY)])
+def test_an_item_of_openais_responses_is_refused_with_how_it_is_written_here(
+    tmp_path: Path, kind: str, hint: str
+) -> None:
+    turns = [*chat(ASKED)["messages"], {"type": kind, "call_id": "1"}, *chat(ANSWERED)["messages"]]
+
+    error = refused(tmp_path, [{"messages": turns}])
+
+    assert error.message.endswith("message 2 has no role, only type, call_id")
+    assert error.hint == hint
+
+
+def test_chats_of_gemini_are_refused_with_how_they_are_written_here(tmp_path: Path) -> None:
+    turns = [{"role": "user", "parts": [{"text": "why?"}]}, {"role": "model", "parts": [{"text": "so."}]}]
+
+    error = refused(tmp_path, [{"contents": turns}])
+
+    assert error.reason == "ColumnNotFound"
+    assert (error.hint or "").startswith(
+        'chats as Gemini takes them: write each as {"messages": [{"role": "user", "content": …}'
+    )

@@ -23,12 +23,22 @@ _ROLES: Final = {
     **dict.fromkeys(("function_call", "tool_call"), "function_call"),
 }
 """Names of roles, and what templates call them; empty where they call them so."""
-_SPEAKERS: Final = "system, user, assistant or tool"
+SPEAKERS: Final = "system, user, assistant or tool"
 _NOT_FOR_TEMPLATES: Final = ("weight", "train", "function_call", "from", "value", "refusal")
 _TEXTS: Final = ("text", "input_text", "output_text", "refusal")
 """Types of parts that are text."""
-THOUGHTS: Final = ("reasoning_content", "reasoning", "thinking")
-"""Fields of a turn that hold what was thought before it was said."""
+_AS_CALL: Final = 'tool_calls of the turn: [{"type": "function", "function": {"name": …, "arguments": {…}}}]'
+_AS_RESULT: Final = 'a turn of its own: {"role": "tool", "content": …}'
+_REMEDIES: Final = {
+    **dict.fromkeys(("tool_use", "functionCall", "function_call"), f"write the call of a function as {_AS_CALL}"),
+    **dict.fromkeys(
+        ("tool_result", "functionResponse", "function_response", "function_call_output"),
+        f"write what a function gave as {_AS_RESULT}",
+    ),
+    "thinking": "write what was thought as reasoning_content of the turn",
+    "redacted_thinking": "leave the part out: what was thought is not in it",
+}
+"""Of parts and turns by what they are called at Anthropic, Gemini, and in OpenAI's Responses: how they are written here."""
 _FUNCTION: Final = ("function", "name", "arguments")
 _FORM_OF_TOOLS: Final = (
     "write tools as a list of {type: function, function: {name, description, parameters}}, or such a list as JSON"
@@ -262,19 +272,20 @@ def _no_text(message: str, content: Any, entry: Mapping[str, Any]) -> ChatError:
             f"{message} has the content {content!r:.80}, which is no text", "write it as text, or drop the row"
         )
     if not {"content", "value"} & entry.keys() and len(entry) > 1:
-        return ChatError(f"{message} has no content, only {', '.join(entry)}", "rename what is said to content")
+        keys = [key for key, inner in entry.items() if inner is not None]
+        return ChatError(f"{message} has no content, only {', '.join(keys)}", "rename what is said to content")
     return ChatError(f"{message} has no content that is text", "fill it in or drop the row")
 
 
 def _role(number: int, entry: Mapping[str, Any]) -> str:
     written = entry.get("role", entry.get("from"))
     if written is None:
-        keys = ", ".join(entry)
         raise ChatError(
-            f"message {number} has no role, only {keys}", "rename them to role (user, assistant, …) and content"
+            f"message {number} has no role, only {', '.join(entry)}",
+            _REMEDIES.get(str(_kind(entry)), "rename them to role (user, assistant, …) and content"),
         )
     if not isinstance(written, str) or is_blank(written):
-        raise ChatError(f"message {number} has the role {written!r:.40}", f"write who speaks: {_SPEAKERS}")
+        raise ChatError(f"message {number} has the role {written!r:.40}", f"write who speaks: {SPEAKERS}")
     shown = "".join(letter for letter in written if unicodedata.category(letter) != "Cf")
     written = " ".join(shown.replace(":", " ").split())
     known = _ROLES.get(written.lower())
@@ -293,28 +304,6 @@ def unknown_roles(chat: Chat) -> set[str]:
 def role_meant(role: str) -> str:
     """`; did you mean …?`, or nothing."""
     return did_you_mean(role, (name for name, other in _ROLES.items() if not other))
-
-
-def parts_of(chat: Chat) -> set[str]:
-    """What a template may pass over: `tools`, `tool_calls`, thoughts, and the roles that speak beside user and assistant."""
-    roles = {turn["role"] for turn in chat.messages if turn.get("content")} - {ASSISTANT}
-    calls = {"tool_calls"} if any("tool_calls" in turn for turn in chat.messages) else set()
-    thoughts = {field for field in THOUGHTS if any(turn.get(field) for turn in chat.messages)}
-    return roles | calls | thoughts | ({"tools"} if chat.tools else set())
-
-
-def remedy(refusal: str, chat: Chat) -> str:
-    """What to do about a chat that a template refuses in these words."""
-    if odd := sorted(unknown_roles(chat)):
-        return f"drop the row, or call roles as the template knows them ({_SPEAKERS}), and not {odd[0]!r}{role_meant(odd[0])}"
-    text = refusal.lower()
-    if any(role in text for role in SYSTEM):
-        return "put what the system says into the first turn of the user, or leave it out"
-    if parts_of(chat) & {"tool", "tools", "tool_calls"}:
-        return "use a model whose chat template knows tools, or drop the row"
-    if "alternat" in text:
-        return "let user and assistant take turns, the user first: join turns of one that follow each other, or drop the row"
-    return "give turns as the model expects them, or drop the row"
 
 
 def _is_learnt(number: int, role: str, entry: Mapping[str, Any]) -> bool:
@@ -347,7 +336,7 @@ def _text(number: int, role: str, content: Any) -> str | None:
 def _kind(part: Any) -> str | None:
     if not isinstance(part, Mapping):
         return None
-    return part.get("type") or ("text" if "text" in part else None)
+    return part.get("type") or next((key for key in ("text", *_REMEDIES) if key in part), None)
 
 
 def _part(number: int, role: str, part: Any) -> str:
@@ -355,7 +344,8 @@ def _part(number: int, role: str, part: Any) -> str:
         return part
     if _kind(part) not in _TEXTS:
         raise ChatError(
-            f"message {number} ({role}) has a part of type {_kind(part)}, and only text can be learnt", "drop the row"
+            f"message {number} ({role}) has a part of type {_kind(part)}, and only text can be learnt",
+            _REMEDIES.get(str(_kind(part)), "drop the row"),
         )
     text = part.get("refusal" if _kind(part) == "refusal" else "text")
     if not isinstance(text, str):

@@ -20,7 +20,6 @@ from finetune_trainer.data.chats.conversations import (
     is_kept_as_json,
     is_written_chat,
     loses_nulls,
-    parts_of,
     read_answer,
     read_chat,
     unknown_roles,
@@ -38,6 +37,7 @@ from finetune_trainer.data.chats.notes import (
     ROLE,
     SYSTEM_TWICE,
 )
+from finetune_trainer.data.chats.passed_over import parts_of, turns_with
 from finetune_trainer.data.chats.template import find_chat_template
 from finetune_trainer.data.columns import check_text, example, kind_of
 from finetune_trainer.data.rows import Rows
@@ -179,7 +179,7 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
         chat = template.named(read_as)
         tokens, marks = template.render_marked(chat) if settings.answers_only else template.render_without(chat)
         # Of a second turn in a chat it is looked at anew: some templates write the first one, or the last one, alone.
-        parts = {(part, _turns_with(chat, part)) for part in parts_of(chat)}
+        parts = {(part, turns_with(chat, part)) for part in parts_of(chat)}
         passed_over = [part for part, turns in parts - written if not template.writes(chat, part)]
         written.update((part, turns) for part, turns in parts if part not in passed_over)
         nulls = [NULLS] if exact and loses_nulls(*(row.get(column) for column in exact)) else []
@@ -202,11 +202,6 @@ def _chats(rows: Rows, layout: Layout, settings: Settings) -> Encode:
         return encoded
 
     return encode
-
-
-def _turns_with(chat: Chat, part: str) -> int:
-    """How many turns have one of `parts_of` the chat."""
-    return sum(bool(turn.get("content") if turn["role"] == part else turn.get(part)) for turn in chat.messages)
 
 
 def _plain(row: Mapping[str, Any], layout: Layout) -> dict[str, Any]:

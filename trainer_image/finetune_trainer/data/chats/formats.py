@@ -213,6 +213,12 @@ def _no_columns(rows: Rows) -> TrainerError:
     hint = f"{_ELSE}: text, prompt-completion, messages, sharegpt or alpaca"
     if {"role", "content"} <= set(features) or {"from", "value"} <= set(features):
         hint = 'each row is a turn, and not a chat: write a chat in each row, as {"messages": [{"role": …, "content": …}, …]}'
+    if is_chat(features.get("contents")):
+        hint = (
+            'chats as Gemini takes them: write each as {"messages": [{"role": "user", "content": …}, {"role": "assistant", "content": …}]}, '
+            "with the texts of a turn's parts as its content, what functionCall holds as its tool_calls, and what functionResponse holds "
+            "as a turn of role tool"
+        )
     if "chosen" in features:
         learnt = "dataset.columns.messages" if is_chat(features["chosen"]) and "prompt" not in features else ""
         hint = (

@@ -6,8 +6,9 @@ from typing import Final
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.run_warnings import warn
-from finetune_trainer.data.chats.conversations import THOUGHTS, role_meant
+from finetune_trainer.data.chats.conversations import role_meant
 from finetune_trainer.data.chats.formats import Layout
+from finetune_trainer.data.chats.passed_over import END_OF_THOUGHT, THOUGHTS
 from finetune_trainer.data.rows import Rows
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ def report_notes(rows: Rows, notes: Sequence[Sequence[str]], layout: Layout) -> 
 _PASSED_OVER: Final = {
     "tools": "tools are",
     "tool_calls": "calls of functions (tool_calls) are",
+    END_OF_THOUGHT: f"what turns hold as their content before {END_OF_THOUGHT} is",
     **{field: f"what turns hold as {field} is" for field in THOUGHTS},
 }
 _BY_TEMPLATE: Final = (

@@ -16,13 +16,15 @@ from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
 from finetune_trainer.data.chats.conversations import (
     ASSISTANT,
+    SPEAKERS,
     SYSTEM,
-    THOUGHTS,
     Chat,
     ChatError,
     Message,
-    remedy,
+    role_meant,
+    unknown_roles,
 )
+from finetune_trainer.data.chats.passed_over import each_without, parts_of
 from finetune_trainer.data.chats.spellings import in_parts, spellings
 
 REFUSALS = (TemplateError, TypeError, ValueError, KeyError)
@@ -144,7 +146,7 @@ class ChatTemplate:
         """Whether it does not pass over one of `parts_of` the chat in silence, in any turn."""
         try:
             whole = self._tokens(chat)
-            return all(self._tokens(other) != whole for other in _each_without(chat, part))
+            return all(self._tokens(other) != whole for other in each_without(chat, part))
         except ChatError:
             return True
 
@@ -350,26 +352,18 @@ def unfit(source: str, why: str) -> TrainerError:
     )
 
 
-def _each_without(chat: Chat, part: str) -> Iterator[Chat]:
-    """The chat with one of `parts_of` left out, or saying something else: of one turn after the other."""
-    if part == "tools":
-        yield replace(chat, tools=None)
-        return
-    for turn, message in enumerate(chat.messages):
-        other = _other(message, part)
-        if other != message:
-            yield replace(chat, messages=[*chat.messages[:turn], other, *chat.messages[turn + 1 :]])
-
-
-def _other(message: Message, part: str) -> Message:
-    if part in THOUGHTS:
-        # Where a turn has them by two names, as some servers write them, a template that reads one of these writes them.
-        return {key: value for key, value in message.items() if key not in THOUGHTS or not message.get(part)}
-    if part == "tool_calls":
-        left = {key: value for key, value in message.items() if key != part}
-        return {**left, "content": left.get("content", "")} if part in message else message
-    said = message["role"] == part and message.get("content")
-    return {**message, "content": f"{message['content']}?"} if said else message
+def remedy(refusal: str, chat: Chat) -> str:
+    """What to do about a chat that a template refuses in these words."""
+    if odd := sorted(unknown_roles(chat)):
+        return f"drop the row, or call roles as the template knows them ({SPEAKERS}), and not {odd[0]!r}{role_meant(odd[0])}"
+    text = refusal.lower()
+    if any(role in text for role in SYSTEM):
+        return "put what the system says into the first turn of the user, or leave it out"
+    if parts_of(chat) & {"tool", "tools", "tool_calls"}:
+        return "use a model whose chat template knows tools, or drop the row"
+    if "alternat" in text:
+        return "let user and assistant take turns, the user first: join turns of one that follow each other, or drop the row"
+    return "give turns as the model expects them, or drop the row"
 
 
 def _up_to(chat: Chat, turn: int) -> Chat:

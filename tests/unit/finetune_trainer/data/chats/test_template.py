@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.trainer.tiny_language import CHATML, byte_tokenizer
 
-from finetune_trainer.data.chats.conversations import ChatError, parts_of, read_chat
+from finetune_trainer.data.chats.conversations import ChatError, read_chat
+from finetune_trainer.data.chats.passed_over import parts_of
 from finetune_trainer.data.chats.template import ChatTemplate, find_chat_template
 
 TEMPLATES = Path(trl.__file__).parent / "chat_templates"
