@@ -131,9 +131,9 @@ def kind_of(feature: Any) -> str:
     return _KINDS.get(name, name)
 
 
-def example(rows: Rows, column: str) -> str:
-    """The first row's value, for a message."""
-    return f"row {rows.positions[0]}: {rows.dataset[0][column]!r:.80}"
+def example(rows: Rows, column: str, index: int = 0) -> str:
+    """A row's value, for a message."""
+    return f"row {rows.positions[index]}: {rows.dataset[index][column]!r:.80}"
 
 
 def _where_it_may_be(rows: Rows, column: str, field: str) -> str | None:

@@ -374,6 +374,13 @@ def _not_a_class(rows: Rows, column: str) -> TrainerError:
     kind = kind_of(rows.dataset.features[column])
     return data_error(
         Reason.COLUMN_TYPE,
-        f"column '{column}' of split '{rows.split}' holds {kind}, which cannot be a class ({example(rows, column)})",
+        f"column '{column}' of split '{rows.split}' holds {kind}, which cannot be a class ({_odd_example(rows, column)})",
         "labels are strings, whole numbers or a ClassLabel",
     )
+
+
+def _odd_example(rows: Rows, column: str) -> str:
+    """The first row that holds a value of another type than those before it; where all are of one type, the first row."""
+    lists = [value if isinstance(value, list) else [value] for value in rows.dataset[column][:]]
+    kinds = [(index, type(entry)) for index, entries in enumerate(lists) for entry in entries]
+    return example(rows, column, next((index for index, kind in kinds if kind is not kinds[0][1]), 0))

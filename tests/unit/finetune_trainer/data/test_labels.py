@@ -269,3 +269,20 @@ def test_a_label_that_shows_nothing_is_empty(blank: str) -> None:
 
     with pytest.raises(TrainerError, match=r"column 'label' in row 3 of split 'train' \(counted from 1\) is empty"):
         label_ids(labels, "label", label_names(labels, "label"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "feature", "shown"),
+    [
+        ([["O", "B"], ["O"], ["O", 1]], datasets.List(datasets.Json()), "row 3: ['O', 1]"),
+        ([["O", 1], ["O"]], datasets.List(datasets.Json()), "row 1: ['O', 1]"),
+        ([{"a": 1}, {"a": 2}], None, "row 1: {'a': 1}"),
+    ],
+)
+def test_of_values_that_are_no_class_the_row_is_shown_where_they_differ(
+    labels: list[Any], feature: Any, shown: str
+) -> None:
+    with pytest.raises(TrainerError) as caught:
+        label_names(rows(labels, feature), "label")
+
+    assert caught.value.message.endswith(f"which cannot be a class ({shown})")
