@@ -7,6 +7,7 @@ transformers altogether; what is here says so by field, before anything is loade
 
 import json
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,11 @@ _MOST_DEPTH: Final = 200
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _POINTER = b"version https://git-lfs.github.com/spec/"
 """Git's large file storage has it where `git lfs pull` would put the content."""
+_TEXT_FILES = re.compile(
+    r"(generation_|adapter_)?config\.json|.*\.index\.json|(tokenizer|chat_template|special_tokens|added_tokens).*\.(json|jinja)"
+    r"|vocab\.(json|txt)|merges\.txt"
+)
+"""Those that are read as UTF-8. A byte order mark is no JSON, and becomes a part of a template, or of a vocabulary's first word."""
 _ATTENTION = ("eager", "sdpa", "flex_attention", "paged|eager")
 """What is part of transformers and torch."""
 _PACKAGES = {
@@ -43,16 +49,35 @@ _LOADERS = (
 """Fields that no `save_pretrained` writes, and that ask for code: the last two make peft and Keras import what they name."""
 
 
+class OtherEncodingError(ValueError):
+    """A file that transformers cannot read as text, though people and other programs can."""
+
+
+def _mark(begin: bytes) -> str | None:
+    """How a text is written that is not plain UTF-8, as its first bytes tell."""
+    if begin.startswith(BOM_UTF8):
+        return "begins with a byte order mark"
+    utf16 = begin.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) or begin[:2] in (b"{\0", b"\0{", b"[\0", b"\0[")
+    return "is written in UTF-16, and not in UTF-8" if utf16 else None
+
+
 def read_json(path: Path) -> Any:
     """Return what a file holds.
 
     Raises:
         RecursionError: It is nested too deep. The parser itself only sees that while nobody has raised Python's recursion limit, as some
             libraries do; after that it ends the process.
+        OtherEncodingError: It is not UTF-8, or begins with a byte order mark.
         ValueError: It is not JSON.
         OSError: It cannot be read.
     """
-    text = path.read_text(encoding="utf-8")
+    held = path.read_bytes()
+    if told := _mark(held):
+        raise OtherEncodingError(f"{path.name} {told}")
+    try:
+        text = held.decode()
+    except UnicodeDecodeError as error:
+        raise OtherEncodingError(f"{path.name} is not UTF-8") from error
     depth = 0
     for token in _TOKENS.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
@@ -65,7 +90,7 @@ def read_settings(file: Path, source: str) -> dict[str, Any]:
     """Return what a model's or adapter's JSON file holds, once it is checked.
 
     Raises:
-        TrainerError: MODEL when a file beside it is not there in truth, it is no JSON object, or a field leads to code that is
+        TrainerError: MODEL when a file beside it is not there in truth, or is not UTF-8, it is no JSON object, or a field leads to code that is
             not installed here.
     """
     for path in sorted(file.parent.iterdir()):
@@ -75,10 +100,14 @@ def read_settings(file: Path, source: str) -> dict[str, Any]:
                 f"{source}: {path.name} is a git LFS pointer, and not the file itself",
                 "fetch the files: git lfs pull; or copy the model by hf download",
             )
+        if _TEXT_FILES.fullmatch(path.name) and (told := _mark(_begin_of(path))):
+            raise other_encoding(source, f"{path.name} {told}")
     try:
         settings = read_json(file)
         if not isinstance(settings, dict):
             raise ValueError(f"it holds a {type(settings).__name__}")
+    except OtherEncodingError as error:
+        raise other_encoding(source, str(error)) from error
     except ValueError as error:
         raise model_error(
             Reason.MODEL_UNREADABLE,
@@ -87,6 +116,21 @@ def read_settings(file: Path, source: str) -> dict[str, Any]:
         ) from error
     check_runs_no_code(settings, file.name, source)
     return settings
+
+
+def other_encoding(source: str, told: str) -> TrainerError:
+    """Return the error of a file that `told` tells of, as OtherEncodingError does."""
+    return model_error(
+        Reason.MODEL_UNREADABLE,
+        f"{source}: {told}",
+        "save it as UTF-8 without a byte order mark: Notepad and PowerShell on Windows write one, or UTF-16, where they are not told "
+        "otherwise",
+    )
+
+
+def _begin_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4)
 
 
 def read_config(file: Path, source: str, place: str, arguments: Mapping[str, Any]) -> Any:

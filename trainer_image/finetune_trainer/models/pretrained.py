@@ -14,6 +14,7 @@ from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.files import digest_of
 from finetune_trainer.models.adapter_source import Adapter, check_is_model, find_adapter
+from finetune_trainer.models.counts import check_counts
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.model_files import read_config, read_settings
 from finetune_trainer.models.model_source import CONFIG, GENERATION, bring
@@ -131,14 +132,18 @@ def _of_files(folder: Path, commit: str | None, settings: ModelSource) -> Pretra
     source = settings.source
     config, place = folder / CONFIG, hub_id(source) if commit else str(folder)
     with model_failures(settings, config):
+        written = read_settings(config, source)
+        check_counts(written, source)
         content = read_config(config, source, place, _arguments(commit))
     found = Pretrained(source, place, commit or _digest(folder), content, folder, commit)
     if commit:
-        return replace(found, tensors=hub_tensors(folder, place, commit, source))
-    if (folder / GENERATION).is_file():
-        read_settings(folder / GENERATION, source)  # transformers would go on without one that is torn
-    tensors = local_tensors(folder, source)
-    warn_of_others(folder, source)
+        tensors = hub_tensors(folder, place, commit, source)
+    else:
+        if (folder / GENERATION).is_file():
+            read_settings(folder / GENERATION, source)  # transformers would go on without one that is torn
+        tensors = local_tensors(folder, source)
+        warn_of_others(folder, source)
+    check_counts(written, source, tensors)
     return replace(found, tensors=tensors)
 
 

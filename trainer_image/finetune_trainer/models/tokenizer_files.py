@@ -14,7 +14,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
-from finetune_trainer.models.model_files import read_json
+from finetune_trainer.models.model_files import OtherEncodingError, other_encoding, read_json
 
 _CONFIG, _WORDS = "tokenizer_config.json", "tokenizer.json"
 _SETTINGS = (_CONFIG, "special_tokens_map.json")
@@ -41,7 +41,11 @@ def check_names_no_files(place: str, arguments: Mapping[str, Any], source: str) 
         if path is None:
             continue
         own = path.parent.resolve()
-        for field, value in _texts(read_json(path)):
+        try:
+            content = read_json(path)
+        except OtherEncodingError as error:
+            raise other_encoding(source, str(error)) from error
+        for field, value in _texts(content):
             if _leads_elsewhere(value, own) and not (
                 (name, field) == (_CONFIG, _OVERRIDDEN) and _find(place, _WORDS, arguments)
             ):

@@ -14,7 +14,7 @@ from transformers.modeling_utils import str_to_torch_dtype
 
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
-from finetune_trainer.models.model_files import read_json
+from finetune_trainer.models.model_files import OtherEncodingError, other_encoding, read_json
 from finetune_trainer.models.other_formats import check_pickled, no_weights, other_objects
 from finetune_trainer.storage.credentials import hub_token
 
@@ -73,6 +73,8 @@ def parts_of(folder: Path, first: str, source: str) -> list[str]:
         return [first]
     try:
         return sorted(set(_weight_map(folder / first).values()))
+    except OtherEncodingError as error:
+        raise other_encoding(source, str(error)) from error
     except ValueError as error:
         raise model_error(
             Reason.MODEL_UNREADABLE,

@@ -13,7 +13,7 @@ from finetune_api.report import ExitCode
 from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.models import pretrained
-from finetune_trainer.models.model_files import check_generates_by_itself, check_runs_no_code
+from finetune_trainer.models.model_files import check_generates_by_itself, check_runs_no_code, read_settings
 from finetune_trainer.models.pretrained import find_pretrained
 
 KERNEL = "kernels-community/flash-attn2"
@@ -121,3 +121,47 @@ def test_the_program_has_no_kernels_of_the_hub_even_where_their_package_is_insta
         return subprocess.run([sys.executable, "-c", path + program], capture_output=True, text=True).stdout.strip()
 
     assert (answer(looked_for), answer(guard + looked_for)) == ("True", "False")
+
+
+FILES = [
+    "config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "vocab.txt",
+    "merges.txt", "chat_template.jinja", "model.safetensors.index.json",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize(
+    ("encoding", "told"),
+    [
+        ("utf-8-sig", "begins with a byte order mark"),
+        ("utf-16", "is written in UTF-16, and not in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_plain_utf_8_is_named_with_the_remedy(
+    tmp_path: Path, name: str, encoding: str, told: str
+) -> None:
+    settings = model_folder(tmp_path, {})
+    (tmp_path / name).write_text('{"model_type": "bert"}', encoding=encoding)
+
+    with pytest.raises(TrainerError) as caught:
+        find_pretrained(settings, {})
+
+    assert (caught.value.reason, caught.value.message) == ("ModelUnreadable", f"file://{tmp_path}: {name} {told}")
+    assert (caught.value.hint or "").startswith("save it as UTF-8 without a byte order mark: ")
+
+
+@pytest.mark.parametrize(("content", "told"), [(b'{"a": "\xe9"}', "is not UTF-8"), (b"{\0}\0", "is written in UTF-16")])
+def test_a_configuration_in_another_encoding_is_not_told_as_cut_off(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+
+    with pytest.raises(TrainerError) as caught:
+        find_pretrained(ModelSource(source=f"file://{tmp_path}"), {})
+
+    assert (caught.value.reason, told in caught.value.message) == ("ModelUnreadable", True)
+
+
+def test_a_file_of_others_may_be_written_as_they_like(tmp_path: Path) -> None:
+    model_folder(tmp_path, {})
+    (tmp_path / "notes.txt").write_text("read me", encoding="utf-16")
+
+    assert read_settings(tmp_path / "config.json", "it") == {"model_type": "bert"}

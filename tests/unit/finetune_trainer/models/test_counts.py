@@ -1,0 +1,61 @@
+"""What a configuration counts is bounded before a model is built of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.unit.finetune_trainer.models.odd_models import find, refused
+
+from finetune_api.reasons import Reason
+from finetune_trainer.models.counts import check_counts
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000"),
+        ({"num_hidden_layers": 100_000}, "num_hidden_layers is 100000"),
+        (
+            {"num_hidden_layers": 5_000},
+            "num_hidden_layers is 5000, and its files hold 12 weights, the largest of 128 numbers",
+        ),
+        ({"vocab_size": 10**12}, "vocab_size is 1000000000000"),
+        ({"vocab_size": 129}, "vocab_size is 129, and its files hold 12 weights, the largest of 128 numbers"),
+    ],
+)
+def test_more_layers_or_tokens_than_there_are_weights_for_are_refused_by_their_field(
+    folder: Path, fields: dict[str, Any], told: str
+) -> None:
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | fields))
+
+    reason, message, hint = refused(folder)
+
+    assert reason == Reason.MODEL_CONFIG_WRONG
+    assert message == f": no model can be made of what its config.json says: {told}"
+    assert hint == "correct that in config.json: it and the weights must be of the same model"
+
+
+def test_a_model_is_found_whose_configuration_counts_what_there_is(folder: Path) -> None:
+    assert find(folder).config.vocab_size == 16
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"text_config": {"num_hidden_layers": 10**6}},
+        {"decoder": {"vocab_size": 10**6}},
+        {"n_layer": 10**6},
+        {"encoder_layers": 10**6},
+    ],
+)
+def test_fields_of_parts_and_of_other_names_are_bounded_too(config: dict[str, Any]) -> None:
+    with pytest.raises(Exception, match="is 1000000, and its files hold 1 weights, the largest of 16 numbers"):
+        check_counts(config, "it", {"x": torch.empty(4, 4)})
+
+
+@pytest.mark.parametrize("config", [{"max_window_layers": 10**6}, {"num_hidden_layers": 400}, {"layers": ["a"]}])
+def test_what_counts_nothing_that_is_built_may_be_any_number(config: dict[str, Any]) -> None:
+    check_counts(config, "it", {"x": torch.empty(4, 4)})
