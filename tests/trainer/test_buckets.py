@@ -164,6 +164,11 @@ def forbidden(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     s3.proxy.answer("403 Forbidden", "<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
 
 
+def a_model(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.write("base/minilm/config.json", b"{}")
+    s3.write("base/words", b"a")
+
+
 def dead(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     s3.proxy.die()
 
@@ -187,6 +192,14 @@ def dead(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
         (all_well, "output", "none/x", ExitCode.OUTPUT, "BucketNotFound", "there is no bucket 'none'"),
         (all_well, "model", "none/x", ExitCode.MODEL, "BucketNotFound", "there is no bucket 'none'"),
         (all_well, "model", "models/no", ExitCode.MODEL, "ModelNotFound", "there is nothing"),
+        (
+            a_model,
+            "model",
+            "models/base/minilmm",
+            ExitCode.MODEL,
+            "ModelNotFound",
+            "there is nothing; s3://models/base has minilm, words; did you mean 'minilm'?",
+        ),
         (all_well, "dataset", "models/no", ExitCode.DATA, "DatasetNotFound", "there is nothing"),
         (dead, "output", "models/x", ExitCode.INTERNAL, "StorageUnreachable", "cannot be reached"),
         (dead, "dataset", "models/x", ExitCode.INTERNAL, "StorageUnreachable", "cannot be reached"),

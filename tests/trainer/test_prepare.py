@@ -274,7 +274,7 @@ def test_a_run_with_too_little_memory_warns_and_tries(
             "min_lr",
         ),
         ({"training": {"arguments": {"optim": "lomo"}}}, ExitCode.BAD_CONFIGURATION, "lomo"),
-        ({"model": {"source": "file:///nowhere"}}, ExitCode.MODEL, "there is no config.json in /nowhere"),
+        ({"model": {"source": "file:///nowhere"}}, ExitCode.MODEL, "file:///nowhere: there is nothing at /nowhere"),
         ({"output": {"uri": "file:///proc/out"}}, ExitCode.OUTPUT, "/proc/out"),
         ({"training": {"lora": {"targetModules": ["q"]}}}, ExitCode.BAD_CONFIGURATION, "the model has no such module"),
     ],

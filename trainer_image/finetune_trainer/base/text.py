@@ -35,9 +35,10 @@ def _shows_nothing(letter: str) -> bool:
     )
 
 
-def named(names: Iterable[str]) -> str:
+def named(names: Iterable[str], most: int = 12) -> str:
     """Return names as `listed`, in quotes where blanks around one, or what cannot be seen in it, would be missed."""
-    return listed(name if name.isprintable() and name == name.strip() else f"'{seen(name)}'" for name in names)
+    shown = (name if name.isprintable() and name == name.strip() else f"'{seen(name)}'" for name in names)
+    return listed(shown, most)
 
 
 def listed(names: Iterable[str], most: int = 12) -> str:

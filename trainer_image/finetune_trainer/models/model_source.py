@@ -16,6 +16,7 @@ from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.errors import missing_path_hint
 from finetune_trainer.storage.hub_files import check_shared_files
 from finetune_trainer.storage.layout import BASE, MODEL
+from finetune_trainer.storage.neighbours import beside, names_in, nothing_at
 from finetune_trainer.storage.shared_cache import use_hub
 from finetune_trainer.storage.uris import Volumes, hub_id, is_hub_id
 
@@ -60,7 +61,10 @@ def _no_model(folder: Path, source: str) -> TrainerError:
             f"{what}, but {told}",
             f"set model.source to the folder itself, such as {source.rstrip('/')}/{last}",
         )
-    elif folder.exists():
+    elif not folder.exists():
+        what = f"{source}: {nothing_at(folder)}"
+    else:
+        what += beside(CONFIG, "the folder", names_in(folder))
         hint = "model.source must be a folder as save_pretrained writes it"
     return model_error(Reason.MODEL_NOT_FOUND, what, hint)
 

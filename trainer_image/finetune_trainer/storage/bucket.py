@@ -51,6 +51,17 @@ class Bucket:
             if not path.endswith("/") and ".." not in path.split("/")
         }
 
+    def siblings(self) -> list[str] | None:
+        """Return the names in the folder of the bucket that this one is in; None where that is not to be known."""
+        above, _, _ = self._root.rpartition("/")
+        if not above:
+            return None
+        try:
+            found = self._filesystem().ls(above, detail=False)
+        except Exception:  # noqa: BLE001 - it is asked for to explain another failure, and each library has its own
+            return None
+        return sorted({path.rstrip("/").rpartition("/")[2] for path in found} - {""})
+
     def read(self, name: str) -> bytes | None:
         with self._failures():
             try:

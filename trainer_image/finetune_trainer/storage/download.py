@@ -48,7 +48,7 @@ def find_source(source: str, role: Role, volumes: Volumes) -> Path:
     place = WebFile(source) if source.startswith("https://") else Bucket(source, role)
     entries = place.entries()
     if not entries:
-        raise nothing_there(source, role)
+        raise nothing_there(place.uri, role, place.siblings() if isinstance(place, Bucket) else None)
     return _copy(place, role, entries)
 
 

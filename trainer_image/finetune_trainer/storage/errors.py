@@ -3,7 +3,7 @@
 import errno
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
@@ -12,6 +12,7 @@ from finetune_api.report import ExitCode
 from finetune_trainer.base.errors import TrainerError, causes
 from finetune_trainer.base.redaction import redact
 from finetune_trainer.storage.credentials import FIELDS, Role, credentials_hint, finds_none
+from finetune_trainer.storage.neighbours import beside
 
 Problem: TypeAlias = Literal["no credentials", "refused", "not allowed", "no bucket", "missing", "unreachable", "other"]
 
@@ -112,10 +113,13 @@ def explain(error: BaseException, uri: str, role: Role) -> TrainerError:
     return TrainerError(code, Reason.STORAGE_FAILED, f"{where} cannot be {verb}: {type(error).__name__}: {why}")
 
 
-def nothing_there(uri: str, role: Role) -> TrainerError:
+def nothing_there(uri: str, role: Role, siblings: Iterable[str] | None = None) -> TrainerError:
+    """Return the failure of a place that holds nothing, with what is in the folder above it, as far as that is known."""
     missing = {"model": Reason.MODEL_NOT_FOUND, "dataset": Reason.DATASET_NOT_FOUND, "output": Reason.OUTPUT_NOT_FOUND}
+    above, _, name = uri.rpartition("/")
+    near = beside(name, above, siblings)
     hint = f"check {FIELDS[role]}{', and that there is such a bucket' if uri.startswith('gs://') else ''}"
-    return TrainerError(_EXIT_CODES[role], missing[role], f"{FIELDS[role]} {uri}: there is nothing", hint)
+    return TrainerError(_EXIT_CODES[role], missing[role], f"{FIELDS[role]} {uri}: there is nothing{near}", hint)
 
 
 def missing_path_hint(field: str, source: str) -> str:

@@ -26,16 +26,29 @@ def check_holds_no_secret(path: Path, source: str, role: Literal["model", "datas
     Raises:
         TrainerError: BAD_CONFIGURATION, naming the field and the link.
     """
-    token = os.environ.get(ENV_TOKEN)
-    places = [Path(os.path.realpath(place)) for place in (*secret_paths(), *([Path(token).parent] if token else []))]
-    places.append(Path("/proc"))  # with the variables of the environment
+    places = _places()
     for at, real in _real_paths(path):
-        if any(real.is_relative_to(place) or place.is_relative_to(real) for place in places):
+        if _reaches(real, places):
             raise bad_configuration(
                 f"{role}.source {source}: {at} leads to a Secret, and what is read as data is shown",
                 "keep data on a volume or in a bucket, in a folder without Secrets and without links to them",
                 Reason.SECRET_AS_SOURCE,
             )
+
+
+def reaches_secrets(folder: Path) -> bool:
+    """Return whether a folder is of a Secret, or above one: what it holds is not told."""
+    return _reaches(Path(os.path.realpath(folder)), _places())
+
+
+def _places() -> list[Path]:
+    token = os.environ.get(ENV_TOKEN)
+    places = [Path(os.path.realpath(place)) for place in (*secret_paths(), *([Path(token).parent] if token else []))]
+    return [*places, Path("/proc")]  # with the variables of the environment
+
+
+def _reaches(real: Path, places: list[Path]) -> bool:
+    return any(real.is_relative_to(place) or place.is_relative_to(real) for place in places)
 
 
 def _real_paths(path: Path) -> Iterator[tuple[Path, Path]]:

@@ -129,6 +129,34 @@ def test_of_a_folder_with_models_in_it_the_one_is_named(
     assert hint == f"set model.source to the folder itself, such as file://{out}/{last}"
 
 
+def test_of_a_model_that_is_not_there_what_lies_beside_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "models" / "minilm").mkdir(parents=True)
+    (tmp_path / "models" / "words").write_text("a")
+    (tmp_path / "models" / ".cache").mkdir()
+
+    alike = refused(tmp_path / "models" / "minilmm")
+    far = refused(tmp_path / "models" / "x" / "y")
+    empty = refused(tmp_path / "models" / "minilm" / "x")
+
+    has = f"the folder {tmp_path}/models has minilm, words"
+    assert alike[:2] == (
+        Reason.MODEL_NOT_FOUND, f": there is nothing at {tmp_path}/models/minilmm; {has}; did you mean 'minilm'?",
+    )  # fmt: skip
+    assert far[1] == f": there is nothing at {tmp_path}/models/x/y; {has}"
+    assert empty[1] == f": there is nothing at {tmp_path}/models/minilm/x; the folder {tmp_path}/models/minilm is empty"
+
+
+def test_a_folder_that_is_no_model_is_told_with_what_it_holds(tmp_path: Path) -> None:
+    (tmp_path / "configs.json").write_text("{}")
+
+    _, message, hint = refused(tmp_path)
+
+    assert message == (
+        f": there is no config.json in {tmp_path}; the folder has configs.json; did you mean 'configs.json'?"
+    )
+    assert hint == "model.source must be a folder as save_pretrained writes it"
+
+
 def configured(folder: Path, **fields: Any) -> Path:
     path = folder / "config.json"
     kept = json.loads(path.read_text()) | fields

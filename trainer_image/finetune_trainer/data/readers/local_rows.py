@@ -16,6 +16,7 @@ from finetune_trainer.data.readers.files import Found, Splits, check_saved_name,
 from finetune_trainer.data.readers.row_cache import cache_folder
 from finetune_trainer.storage.download import find_source
 from finetune_trainer.storage.errors import missing_path_hint
+from finetune_trainer.storage.neighbours import nothing_at
 from finetune_trainer.storage.uris import Volumes
 
 
@@ -66,7 +67,7 @@ def find_local_rows(settings: DatasetSettings, volumes: Volumes) -> LocalRows:
     path = find_source(settings.source, "dataset", volumes)
     if not path.exists():
         hint = missing_path_hint("dataset.source", settings.source)
-        raise data_error(Reason.DATASET_NOT_FOUND, f"{settings.source}: there is nothing at {path}", hint)
+        raise data_error(Reason.DATASET_NOT_FOUND, f"{settings.source}: {nothing_at(path)}", hint)
     return LocalRows(settings, path)
 
 

@@ -1,0 +1,35 @@
+"""What is there where something is missed: most of what is not found lies beside the place that was named, under a name like it."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from finetune_trainer.base.text import did_you_mean, named
+from finetune_trainer.storage.secret_places import reaches_secrets
+
+_MOST = 8
+
+
+def nothing_at(path: Path) -> str:
+    """Return `there is nothing at PATH`, with what the nearest folder above it holds that is there."""
+    missed = path
+    while not missed.parent.is_dir() and missed.parent != missed:
+        missed = missed.parent
+    return f"there is nothing at {path}{beside(missed.name, f'the folder {missed.parent}', names_in(missed.parent))}"
+
+
+def names_in(folder: Path) -> list[str] | None:
+    """Return what a folder holds that may be shown; None where that is not known, or nobody's to know."""
+    if reaches_secrets(folder):
+        return None
+    try:
+        return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return None
+
+
+def beside(missed: str, where: str, names: Iterable[str] | None) -> str:
+    """Return `; WHERE has a, b; did you mean 'a'?`, for the end of a sentence about what is missed there; empty if nothing is known."""
+    if names is None:
+        return ""
+    every = list(names)
+    return f"; {where} has {named(every, _MOST)}{did_you_mean(missed, every)}" if every else f"; {where} is empty"
