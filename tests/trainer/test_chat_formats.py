@@ -959,7 +959,7 @@ def test_a_chat_begins_once_though_tokenizer_and_template_both_write_the_beginni
         ),
         (
             {"question": "a", "answer": "b"}, {}, ExitCode.DATA,
-            "split 'train' has no column 'text', only question, answer", "text, prompt-completion, messages, sharegpt or alpaca",
+            "split 'train' has no column 'text', only question, answer", "set dataset.columns.prompt to question and",
         ),
     ],
 )  # fmt: skip
@@ -1045,3 +1045,33 @@ def test_chats_of_gemini_are_refused_with_how_they_are_written_here(tmp_path: Pa
     assert (error.hint or "").startswith(
         'chats as Gemini takes them: write each as {"messages": [{"role": "user", "content": …}'
     )
+
+
+@pytest.mark.parametrize(
+    ("row", "hint"),
+    [
+        (
+            {"question": "why?", "answer": "so."},
+            "set dataset.columns.prompt to question and dataset.columns.completion to answer, if these are what is asked and answered",
+        ),
+        (
+            {"id": "1", "input": "why?", "output": "so."},
+            "set dataset.columns.prompt to input and dataset.columns.completion to output, if these are what is asked and answered",
+        ),
+        (
+            {"data": [chat(ASKED, ANSWERED)]},
+            "the rows seem to be within 'data': write them as a list, or one object a line (jsonl)",
+        ),
+        (
+            {"a": "why?"},
+            "name the columns in dataset.columns, and set dataset.format to how they are written: text, prompt-completion, messages, "
+            "sharegpt or alpaca",
+        ),
+    ],
+)
+def test_columns_of_no_known_name_are_told_with_how_to_name_them(
+    tmp_path: Path, row: dict[str, Any], hint: str
+) -> None:
+    error = refused(tmp_path, [row, row])
+
+    assert (error.reason, error.hint) == ("ColumnNotFound", hint)

@@ -14,12 +14,11 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, is_blank, named, seen
-from finetune_trainer.data.class_names import look_of
+from finetune_trainer.data.missing_column import ONE_OBJECT_A_LINE, where_it_may_be
 from finetune_trainer.data.readers.decoding import TO_UTF8
 from finetune_trainer.data.rows import Rows
 
 _AT_ONCE = 10_000
-_ONE_OBJECT_A_LINE = "json is read as one object a line, or a list of objects; pandas writes that by to_json(orient='records', lines=True)"
 _KINDS = {"large_string": "text", "string": "text", "Json": "values of several types"}
 
 
@@ -48,7 +47,7 @@ def check_columns(rows: Rows, columns: dict[str, str], beside: Collection[str] =
             raise data_error(
                 Reason.COLUMN_NOT_FOUND,
                 f"split '{rows.split}' has no column '{seen(column)}', only {named(there)}{did_you_mean(column, there)}",
-                _where_it_may_be(rows, column, field) or f"set dataset.columns.{field} to the column that holds it",
+                where_it_may_be(rows, column, field) or f"set dataset.columns.{field} to the column that holds it",
             )
         _check_values(rows, column)
     for column in beside:
@@ -66,7 +65,7 @@ def check_text(rows: Rows, field: str, column: str) -> None:
         raise data_error(
             Reason.COLUMN_TYPE,
             f"column '{column}' of split '{rows.split}' holds {kind} and not text ({example(rows, column)})",
-            _ONE_OBJECT_A_LINE
+            ONE_OBJECT_A_LINE
             if len(rows.dataset) == 1 and kind.startswith("list")
             else f"set dataset.columns.{field} to a column of text",
         )
@@ -134,37 +133,6 @@ def kind_of(feature: Any) -> str:
 def example(rows: Rows, column: str, index: int = 0) -> str:
     """A row's value, for a message."""
     return f"row {rows.positions[index]}: {rows.dataset[index][column]!r:.80}"
-
-
-def _where_it_may_be(rows: Rows, column: str, field: str) -> str | None:
-    """What to do about a column that is not there, where the rows are of a form that shows it."""
-    there = rows.dataset.column_names
-    if alike := next((name for name in there if look_of(name) == look_of(column)), None):
-        return f"the data calls it '{seen(alike)}': correct its name there, or set dataset.columns.{field} to it"
-    if any(map(_is_value, there)):
-        return (
-            f"does the first line of the file hold a row? Write names of columns above it; else set dataset.columns.{field} to "
-            "the column that holds it"
-        )
-    if there == ["text"] and rows.dataset.info.builder_name == "text":
-        return (
-            "files of text (.txt) are read line by line, and hold nothing but that: write the rows as jsonl or parquet with a column "
-            f"'{seen(column)}'; where each folder is a class and each file a text (pos/1.txt, neg/1.txt), with a row for each file: "
-            '{"text": …, "label": "pos"}'
-        )
-    first = rows.dataset[0]
-    if any(isinstance(first[name], list) and column in first[name] for name in there):
-        return _ONE_OBJECT_A_LINE
-    for name in there:
-        inner = first[name][0] if isinstance(first[name], list) and first[name] else None
-        if isinstance(inner, dict) and column in inner:
-            return f"the rows seem to be within '{name}': write them as a list, or one object a line (jsonl)"
-    return None
-
-
-def _is_value(name: str) -> bool:
-    """Whether the name of a column is rather a text or a number."""
-    return len(name.split()) > 3 or name.removeprefix("-").replace(".", "", 1).isdecimal()
 
 
 def _check_values(rows: Rows, column: str, may_be_missing: bool = False) -> None:

@@ -1,6 +1,5 @@
 """What rows are labelled with: one class, several classes, or a number; and what the classes are called."""
 
-import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -16,7 +15,6 @@ from finetune_trainer.base.errors import TrainerError, data_error
 from finetune_trainer.base.labels import IGNORED_LABEL
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, is_blank, listed
-from finetune_trainer.data.class_names import number_in_writing
 from finetune_trainer.data.columns import example, kind_of
 from finetune_trainer.data.rows import Rows
 
@@ -25,7 +23,6 @@ _MOST_FLOATS = 20
 """So many different whole numbers are taken as classes where a column holds floats, as a table with gaps makes of ids."""
 
 _MARKS_AS_TEXT = ({"0", "1"}, {"0.0", "1.0"}, {"false", "true"})
-_TO_NUMBERS = "set dataset.columns.label to a column of numbers, or leave model.problemType out"
 
 
 @dataclass(frozen=True)
@@ -194,65 +191,6 @@ def names_its_classes(rows: Rows, column: str) -> bool:
     return isinstance(feature.feature if isinstance(feature, _LISTS) else feature, datasets.ClassLabel)
 
 
-def numbers(rows: Rows, column: str) -> list[float]:
-    """Each row's number.
-
-    Raises:
-        TrainerError: DATA when the column holds no numbers; naming the row, for one that is not finite.
-    """
-    kind = kind_of(rows.dataset.features[column])
-    if kind == "text":
-        found = _written_numbers(rows, column)
-    elif kind.startswith(("float", "int", "uint")):
-        found = [float(value) for value in rows.dataset[column][:]]
-    else:
-        raise _no_numbers(rows, column, _TO_NUMBERS)
-    broken = next((index for index, value in enumerate(found) if not math.isfinite(value)), None)
-    if broken is not None:
-        raise data_error(
-            Reason.VALUE_MISSING, f"column '{column}' is {found[broken]} in {rows.name_row(broken)}", "drop the row"
-        )
-    return found
-
-
-def _written_numbers(rows: Rows, column: str) -> list[float]:
-    """Numbers that are written as text, as json has them in quotes."""
-    texts = [text or "" for text in rows.dataset[column][:]]
-    found = [plain_number(text) for text in texts]
-    if None not in found:
-        return [number for number in found if number is not None]
-    odd = [text for text, number in zip(texts, found, strict=True) if number is None and text.strip()]
-    if number_in_writing([*odd, *(text for text in texts[:_MOST_FLOATS] if text)]):
-        raise _no_numbers(rows, column, "write plain numbers (1234.5), without commas, signs and words")
-    if all(number is None for number in found):
-        raise _no_numbers(rows, column, _TO_NUMBERS)
-    first = found.index(None)
-    raise data_error(
-        Reason.COLUMN_TYPE,
-        f"column '{column}' holds {texts[first]!r:.60} in {rows.name_row(first)}, and regression needs numbers",
-        "write a number there (1234.5), or drop the row",
-    )
-
-
-def _no_numbers(rows: Rows, column: str, hint: str) -> TrainerError:
-    kind = kind_of(rows.dataset.features[column])
-    return data_error(
-        Reason.COLUMN_TYPE,
-        f"column '{column}' of split '{rows.split}' holds {kind}, and regression needs numbers ({example(rows, column)})",
-        hint,
-    )
-
-
-def warn_of_constant(rows: Rows, column: str, values: Sequence[float]) -> None:
-    """Warn where numbers to learn are all the same."""
-    if len(values) > 1 and len(set(values)) == 1:
-        warn(
-            Reason.ONE_NUMBER,
-            f"column '{column}' is {values[0]:g} in all {len(values)} rows of split '{rows.split}': nothing is learnt of what "
-            "it depends on, and a correlation with it is 0. Take other rows, or another column",
-        )
-
-
 def _check_two(rows: Rows, column: str, names: Sequence[str]) -> None:
     if len(names) < 2:
         only = f"only the label '{names[0]}'" if names else "no label"
@@ -375,8 +313,18 @@ def _not_a_class(rows: Rows, column: str) -> TrainerError:
     return data_error(
         Reason.COLUMN_TYPE,
         f"column '{column}' of split '{rows.split}' holds {kind}, which cannot be a class ({_odd_example(rows, column)})",
-        "labels are strings, whole numbers or a ClassLabel",
+        _how_classes_are_written(rows, column),
     )
+
+
+def _how_classes_are_written(rows: Rows, column: str) -> str:
+    feature = rows.dataset.features[column]
+    if isinstance(feature, dict):
+        within = listed([f"{column}.{name}" for name in feature], 4)
+        return (
+            f"labels are strings, whole numbers or a ClassLabel; what is within a column is named with a dot: {within}"
+        )
+    return "labels are strings, whole numbers or a ClassLabel"
 
 
 def _odd_example(rows: Rows, column: str) -> str:

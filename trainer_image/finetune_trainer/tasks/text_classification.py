@@ -18,15 +18,8 @@ from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.data.classes import Labels, warn_of_odd_classes
 from finetune_trainer.data.columns import check_columns, check_no_lists, check_not_empty, check_text
 from finetune_trainer.data.examples import Examples
-from finetune_trainer.data.labels import (
-    label_ids,
-    label_names,
-    numbers,
-    problem_of,
-    several_labels,
-    several_vectors,
-    warn_of_constant,
-)
+from finetune_trainer.data.labels import label_ids, label_names, problem_of, several_labels, several_vectors
+from finetune_trainer.data.number_labels import numbers, warn_of_constant
 from finetune_trainer.data.rows import Rows
 from finetune_trainer.data.tokenizing import (
     Batch,

@@ -14,12 +14,11 @@ from finetune_trainer.data.labels import (
     label_id_lists,
     label_ids,
     label_names,
-    numbers,
     problem_of,
     several_labels,
     several_vectors,
-    warn_of_constant,
 )
+from finetune_trainer.data.number_labels import numbers, warn_of_constant
 from finetune_trainer.data.rows import Rows
 
 
@@ -286,3 +285,23 @@ def test_of_values_that_are_no_class_the_row_is_shown_where_they_differ(
         label_names(rows(labels, feature), "label")
 
     assert caught.value.message.endswith(f"which cannot be a class ({shown})")
+
+
+@pytest.mark.parametrize("labels", [[1.0, -1e300], [1.0, 2e19], ["1", "1e300"]])
+def test_a_number_whose_square_the_loss_cannot_hold_is_named_with_its_row(labels: list[Any]) -> None:
+    with pytest.raises(TrainerError) as caught:
+        numbers(rows(labels), "label")
+
+    assert "in row 2 of split 'train' (counted from 1): its square is no number in 32 bits" in caught.value.message
+    assert caught.value.hint == "learn smaller numbers: other units, or their logarithms"
+
+
+def test_milliseconds_since_1970_are_numbers_like_others() -> None:
+    assert numbers(rows([1_700_000_000_000, 1e18]), "label") == [1.7e12, 1e18]
+
+
+def test_a_column_of_objects_is_refused_with_how_what_is_within_is_named() -> None:
+    with pytest.raises(TrainerError) as caught:
+        label_names(rows([{"name": "a"}, {"name": "b"}]), "label")
+
+    assert (caught.value.hint or "").endswith("what is within a column is named with a dot: label.name")

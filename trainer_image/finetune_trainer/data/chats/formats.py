@@ -14,6 +14,7 @@ from finetune_api.sources import Dataset as DatasetSettings
 from finetune_trainer.base.errors import TrainerError, bad_configuration, data_error
 from finetune_trainer.base.run_warnings import warn
 from finetune_trainer.base.text import did_you_mean, listed, named
+from finetune_trainer.data.missing_column import within_one
 from finetune_trainer.data.rows import Rows
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,12 @@ _MEANT: Final = (
     *TOOLS, "instruction", "input", "output", "context", "history", "documents", "image", "images", "video",
     "videos", "audio", "audios", "chat_template_kwargs",
 )  # fmt: skip
+_PAIRS: Final = tuple(
+    (asked, answered)
+    for asked in ("question", "instruction", "prompt", "query", "input", "source")
+    for answered in ("answer", "response", "output", "completion", "target")
+)
+"""Names of two columns that are often a prompt and its completion."""
 _ELSE = "name the columns in dataset.columns, and set dataset.format to how they are written"
 
 
@@ -211,6 +218,13 @@ def _no_columns(rows: Rows) -> TrainerError:
     features = rows.dataset.features
     there = rows.dataset.column_names
     hint = f"{_ELSE}: text, prompt-completion, messages, sharegpt or alpaca"
+    pair = next((pair for pair in _PAIRS if {*pair} <= set(features)), None)
+    if pair:
+        hint = "set dataset.columns.prompt to {} and dataset.columns.completion to {}, if these are what is asked and answered".format(
+            *pair
+        )
+    if around := within_one(rows, {*chain(*(usual for form in _USUAL.values() for usual in form.values()))}):
+        hint = around
     if {"role", "content"} <= set(features) or {"from", "value"} <= set(features):
         hint = 'each row is a turn, and not a chat: write a chat in each row, as {"messages": [{"role": …, "content": …}, …]}'
     if is_chat(features.get("contents")):
