@@ -47,7 +47,8 @@ def test_a_job_that_succeeds_is_complete(objects: Objects) -> None:
     assert true_conditions(done) == {"SuccessCriteriaMet": "CompletionsReached", "Complete": "CompletionsReached"}
     assert done["status"]["completionTime"] >= done["status"]["startTime"]
     assert [pod["metadata"].get("finalizers") for pod in objects.pods("good")] == [None, None, None]
-    assert {"SuccessfulCreate", "Completed"} == set(objects.reasons("good"))
+    # An Event may come after the status that it is about.
+    eventually(lambda: set(objects.reasons("good")) == {"SuccessfulCreate", "Completed"}, "both Events")
 
 
 def test_a_job_that_fails_is_tried_again_and_then_given_up(objects: Objects) -> None:
@@ -76,7 +77,7 @@ def test_an_exit_code_of_the_policy_is_not_tried_again(objects: Objects) -> None
 
 
 def test_a_pod_that_is_deleted_is_replaced(objects: Objects) -> None:
-    objects.apply(job("moved", "sleep 60", backoffLimit=1, podReplacementPolicy="Failed"))
+    objects.apply(job("moved", "sleep 600", backoffLimit=1, podReplacementPolicy="Failed"))
     objects.running("moved")
     [first] = objects.pods("moved")
 
@@ -89,7 +90,7 @@ def test_a_pod_that_is_deleted_is_replaced(objects: Objects) -> None:
 
 def test_an_evicted_pod_is_replaced_and_not_counted(objects: Objects, cluster: Cluster) -> None:
     rule = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
-    objects.apply(job("drained", "sleep 60", podFailurePolicy={"rules": [rule]}))
+    objects.apply(job("drained", "sleep 600", podFailurePolicy={"rules": [rule]}))
     objects.running("drained")
     [first] = objects.pods("drained")
 
@@ -111,7 +112,7 @@ def test_an_indexed_job_tells_each_pod_its_index(objects: Objects) -> None:
 
 
 def test_a_suspended_job_has_no_pods_until_it_is_resumed(objects: Objects) -> None:
-    objects.apply(job("paused", "sleep 60"))
+    objects.apply(job("paused", "sleep 600"))
     objects.running("paused")
 
     objects.patch("job/paused", {"spec": {"suspend": True}})
@@ -126,7 +127,7 @@ def test_a_suspended_job_has_no_pods_until_it_is_resumed(objects: Objects) -> No
 
 
 def test_a_job_past_its_deadline_fails(objects: Objects) -> None:
-    objects.apply(job("late", "sleep 60", activeDeadlineSeconds=1))
+    objects.apply(job("late", "sleep 600", activeDeadlineSeconds=1))
 
     done = objects.finished("late")
 
@@ -144,7 +145,7 @@ def test_a_finished_job_goes_with_its_pods_when_its_time_is_over(objects: Object
 
 @pytest.mark.parametrize("cascade", ["background", "foreground"])
 def test_the_pods_of_a_deleted_job_go(objects: Objects, cascade: str) -> None:
-    objects.apply(job("ended", "sleep 60"))
+    objects.apply(job("ended", "sleep 600"))
     objects.running("ended")
 
     objects.run("delete", "job", "ended", "-n", objects.namespace, f"--cascade={cascade}")
@@ -153,7 +154,7 @@ def test_the_pods_of_a_deleted_job_go(objects: Objects, cascade: str) -> None:
 
 
 def test_the_pods_of_a_job_may_be_left_behind(objects: Objects) -> None:
-    objects.apply(job("parent", "sleep 60"))
+    objects.apply(job("parent", "sleep 600"))
     objects.running("parent")
 
     objects.run("delete", "job", "parent", "-n", objects.namespace, "--cascade=orphan")
@@ -225,7 +226,7 @@ def test_a_custom_resource_owns_like_any_other(objects: Objects, kubectl: Kubect
     objects.apply(definition)
     kubectl("wait", "--for=condition=Established", f"crd/widgets.{group}", f"--timeout={PATIENCE:g}s")
     objects.apply({"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "owner"}, "spec": {}})
-    owned = job("owned", "sleep 60")
+    owned = job("owned", "sleep 600")
     owned["metadata"] |= owned_by(objects.get(f"widgets.{group}/owner"), "owned")["metadata"]
     objects.apply(owned)
     objects.running("owned")
@@ -242,7 +243,7 @@ def test_a_deleted_namespace_takes_everything_with_it(kubectl: Kubectl) -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
     kubectl("apply", "-f", "-", stdin=json.dumps(namespace))
     objects.until("namespace/" + name, lambda _: objects.exists("serviceaccount/default"))
-    objects.apply(job("work", "sleep 60"))
+    objects.apply(job("work", "sleep 600"))
     objects.running("work")
 
     kubectl("delete", "namespace", name, f"--timeout={PATIENCE:g}s")
