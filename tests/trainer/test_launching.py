@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.trainer.test_stop_and_resume import start, wait_for
+from tests.trainer.test_stop_and_resume import start, wait_for_step
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode, FinalReport
@@ -22,7 +22,7 @@ def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: 
     checkpoints = tmp_path / "out" / "checkpoints"
 
     program = start(settings, tmp_path)
-    wait_for(checkpoints / "step-000003", program)
+    wait_for_step(3, tmp_path, program)
     started = psutil.Process(program.pid).children()
     next(child for child in started if child.environ()["RANK"] == "1").kill()
     said = program.communicate()[1]
@@ -35,7 +35,7 @@ def test_two_processes_are_started_watched_and_stopped_as_one_program(settings: 
     assert f"error: {failure.message}" in said
 
     program = start(settings, tmp_path)
-    wait_for(checkpoints / f"step-{reached + 2:06d}", program)
+    wait_for_step(reached + 2, tmp_path, program)
     program.send_signal(signal.SIGTERM)
     said = program.communicate()[1]
 
@@ -53,7 +53,7 @@ def test_processes_do_not_outlive_the_program_that_started_them(settings: Settin
     settings |= {"processesPerNode": 2, "checkpoints": {"strategy": "steps", "steps": 1}, "evaluation": {}}
 
     program = start(settings, tmp_path)
-    wait_for(tmp_path / "out" / "checkpoints" / "step-000003", program)
+    wait_for_step(3, tmp_path, program)
     started = psutil.Process(program.pid).children()
     program.kill()
     gone, alive = psutil.wait_procs(started, timeout=60)

@@ -217,8 +217,10 @@ def start(settings: Settings, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    while not path.exists():
+def wait_for_step(step: int, folder: Path, process: subprocess.Popen[str]) -> None:
+    """Wait for the checkpoint of this step, or for a later one: of all of them three are kept."""
+    first = folder / "out" / "checkpoints" / f"step-{step:06}" / "manifest.json"
+    while all(each < first for each in first.parents[1].glob("step-*/manifest.json")):
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
 
@@ -233,13 +235,13 @@ def test_the_program_itself_survives_sigkill_and_answers_sigterm(
     checkpoints = tmp_path / "out" / "checkpoints"
 
     killed = start(settings, tmp_path)
-    wait_for(checkpoints / "step-000003", killed)
+    wait_for_step(3, tmp_path, killed)
     killed.kill()
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL
 
     terminated = start(settings, tmp_path)
-    wait_for(checkpoints / "step-000010", terminated)
+    wait_for_step(10, tmp_path, terminated)
     terminated.send_signal(signal.SIGTERM)
     said = terminated.communicate()[1]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.trackio_server import ENV_PROGRAM, TOKEN, FakeTrackio, OwnTrackio
-from tests.trainer.test_stop_and_resume import after_steps, at_step, die, start, wait_for
+from tests.trainer.test_stop_and_resume import after_steps, at_step, die, start, wait_for_step
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
@@ -96,7 +96,7 @@ def test_a_program_that_is_killed_while_it_sends_goes_on_with_no_step_twice(
     tracked["tracking"]["trackio"]["uri"] = server.uri
     tracked["training"]["epochs"] = 20
     killed = start(tracked, tmp_path)
-    wait_for(tmp_path / "out" / "checkpoints" / "step-000012" / "manifest.json", killed)
+    wait_for_step(12, tmp_path, killed)
     killed.kill()
     killed.communicate()
 

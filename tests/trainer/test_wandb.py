@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.trainer.test_stop_and_resume import after_steps, at_step, die, start, wait_for
+from tests.trainer.test_stop_and_resume import after_steps, at_step, die, start, wait_for_step
 from tests.trainer.tiny import Settings, Train
 
 from finetune_api.report import ExitCode
@@ -124,7 +124,7 @@ def test_a_program_that_is_killed_leaves_no_run_and_the_one_that_goes_on_writes_
 ) -> None:
     tracked["training"]["epochs"] = 20
     killed = start(tracked, tmp_path)
-    wait_for(tmp_path / "out" / "checkpoints" / "step-000012" / "manifest.json", killed)
+    wait_for_step(12, tmp_path, killed)
     killed.kill()
     killed.communicate()
     assert not (tmp_path / "out" / "wandb").exists()
