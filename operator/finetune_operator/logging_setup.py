@@ -41,7 +41,7 @@ class RepeatsCounted(logging.Filter):
 
     How many there were is added to the next one that passes. What strangers do may be logged a thousand times a second, and a
     log that fills a disk, or hides all else, is one of the things they may want. Lines with a `cause` (in `extra`) are counted by
-    that: without an API server a thousand jobs have one thing to say.
+    that, wherever they come from: without an API server the Lease, the watches and a thousand jobs have one thing to say.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +59,7 @@ class RepeatsCounted(logging.Filter):
             return True
         if (cause := getattr(record, "cause", None)) is None:
             vars(record).pop("cause", None)  # which would be a field of JSON's without a value
-        what, like = (f"{place} {cause}",) * 2 if cause else (f"{place} {text}", place)
+        what, like = (cause,) * 2 if cause else (f"{place} {text}", place)
         with self._one_thread:
             if self._of_a_text.wait(what) or self._of_a_place.wait(place):
                 self._left_out[like] = self._left_out.get(like, 0) + 1

@@ -17,7 +17,7 @@ from finetune_api.base import JsonObject
 from finetune_operator.job.budget import month_of, next_month
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import CONFIG_MAPS, Kube
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.errors import API_FAILURES, brief, shared_cause
 
 _WRITE_SECONDS: Final = 60.0
 _MOST_DIGITS: Final = 18
@@ -75,7 +75,8 @@ class MonthlyUse:
                 if self._is_read:
                     await self._write()
             except API_FAILURES as error:
-                logger.warning("the use of GPUs by namespace cannot be written down: %s", brief(error))
+                text, extra = "the use of GPUs by namespace cannot be written down: %s", {"cause": shared_cause(error)}
+                logger.warning(text, brief(error), extra=extra)
             await asyncio.sleep(_WRITE_SECONDS)
 
     async def read(self) -> None:
@@ -84,7 +85,8 @@ class MonthlyUse:
         try:
             raw = await self._kube.get(CONFIG_MAPS, self._namespace, self._name) or {}
         except API_FAILURES as error:
-            logger.warning("the use of GPUs by namespace cannot be read: %s", brief(error))
+            text, extra = "the use of GPUs by namespace cannot be read: %s", {"cause": shared_cause(error)}
+            logger.warning(text, brief(error), extra=extra)
             return
         self._written = {name: str(text) for name, text in (raw.get("data") or {}).items() if self._serves(name)}
         month = month_of(self._clock())

@@ -25,7 +25,7 @@ from finetune_operator.job.profile import Refusal, apply_profile, kept_settings
 from finetune_operator.job.proof import prove_profile
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import JOBS, NAMESPACES, PROFILES, Kube
-from finetune_operator.kube.errors import API_FAILURES, api_message, brief
+from finetune_operator.kube.errors import API_FAILURES, api_message, brief, shared_cause
 from finetune_operator.kube.informer import Informer
 from finetune_operator.kube.one_answer import OneAnswer
 from finetune_operator.kube.packed import PACKED, unpack
@@ -180,5 +180,6 @@ class Profiles:
                 continue
             except API_FAILURES as error:
                 self._default_wanted.set()
-                logger.warning("the FineTuneProfile %s cannot be made: %s", profile.DEFAULT_NAME, brief(error))
+                text, extra = "the FineTuneProfile %s cannot be made: %s", {"cause": shared_cause(error)}
+                logger.warning(text, profile.DEFAULT_NAME, brief(error), extra=extra)
                 await asyncio.sleep(_RETRY_SECONDS)

@@ -18,6 +18,7 @@ _LONGEST_RETRY_AFTER: Final = 30.0
 """No answer makes anything wait for longer, whatever it asks for."""
 
 _OF_ADMISSION: Final = re.compile("webhook|admission ?policy", re.IGNORECASE)
+_NO_ANSWER: Final = "no answer"
 _LONGEST_MESSAGE: Final = 512
 """Characters of what the API server says, in a line of the log."""
 _OF_ANYBODY: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS)
@@ -72,10 +73,13 @@ def explained(error: BaseException) -> str:
 def shared_cause(error: BaseException) -> str | None:
     """What keeps the API server from answering anybody, as the `cause` of a log line: all that meet it are one line a minute (RepeatsCounted).
 
-    A thousand jobs, or the watches of a hundred namespaces, have this one thing to say. None where the answer is about what was asked for.
+    The Lease, a thousand jobs, and the watches of a hundred namespaces have this one thing to say, whichever way each of them lost its
+    connection. None where the answer is about what was asked for.
     """
     if not isinstance(error, ApiException):
-        return type(error).__name__ if isinstance(error, aiohttp.ClientError | OSError | NotLeading) else None
+        if isinstance(error, aiohttp.ClientError | OSError):
+            return _NO_ANSWER
+        return type(error).__name__ if isinstance(error, NotLeading) else None
     status = int(error.status or 0)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         # Such as that etcd does not answer. What is said of one object differs from what is said of others.

@@ -18,7 +18,7 @@ from kubernetes.aio.client.exceptions import ConflictException, NotFoundExceptio
 from finetune_api.base import JsonObject
 from finetune_operator.kube.cancellation import end_all
 from finetune_operator.kube.client import Kind, Kube
-from finetune_operator.kube.errors import brief, unexpected
+from finetune_operator.kube.errors import brief, shared_cause, unexpected
 from finetune_operator.kube.server_time import boot_time
 
 LEASES: Final = Kind("/apis/coordination.k8s.io/v1", "leases")
@@ -195,7 +195,8 @@ class Lease:
         except Exception as error:  # whatever the API server answers, the operator goes on
             self._failure = brief(error)
             traceback = unexpected(error, "lease")
-            logger.warning("the Lease %s cannot be had: %s", self._name, brief(error), exc_info=traceback)
+            text, extra = "the Lease %s cannot be had: %s", {"cause": shared_cause(error)}
+            logger.warning(text, self._name, brief(error), exc_info=traceback, extra=extra)
 
     async def _take_or_renew(self) -> bool:
         """Return whether what was known of the Lease was true."""

@@ -25,9 +25,11 @@ async def retry_until_done(
 ) -> None:
     """Retry until the API server allows it; until then the operator is not ready, and logs why. `hint` says what to do about an error."""
     while (error := await outcome(action)) is not None:
-        help_ = hint(error)
+        help_, traceback = hint(error), unexpected(error, "start")
+        # What to do is not to be hidden behind others that meet the same.
+        extra = {"cause": None if help_ else shared_cause(error)}
         logger.warning(
-            "%s (%s)%s", trouble, brief(error), f": {help_}" if help_ else "", exc_info=unexpected(error, "start")
+            "%s (%s)%s", trouble, brief(error), f": {help_}" if help_ else "", exc_info=traceback, extra=extra
         )
         await asyncio.sleep(_RETRY_SECONDS)
 

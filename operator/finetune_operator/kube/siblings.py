@@ -11,7 +11,7 @@ from typing import Final
 
 from finetune_api.base import JsonObject
 from finetune_operator.kube.client import Kube
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.errors import API_FAILURES, brief, shared_cause
 from finetune_operator.kube.lease import LEASES, Holder, Others
 from finetune_operator.kube.server_time import boot_time
 
@@ -59,7 +59,8 @@ class Siblings:
                     return
                 logger.warning("waiting for %s, which is of another number of shards, to end", other)
             except API_FAILURES as error:
-                logger.warning("the Leases of the other shards cannot be read: %s", brief(error))
+                text, extra = "the Leases of the other shards cannot be read: %s", {"cause": shared_cause(error)}
+                logger.warning(text, brief(error), extra=extra)
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def _other_number(self) -> str | None:

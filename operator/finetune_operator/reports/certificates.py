@@ -30,7 +30,7 @@ from finetune_api.base import JsonObject
 from finetune_operator.job.names import MANAGER
 from finetune_operator.kube import server_time
 from finetune_operator.kube.client import SECRETS, Kube
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.errors import API_FAILURES, brief, shared_cause
 
 AUTHORITY_LIFETIME = timedelta(days=3650)
 AUTHORITY_RENEWAL = timedelta(days=180)
@@ -298,7 +298,8 @@ class Certificates:
                 if await self.refresh():
                     on_new_bundle()
             except API_FAILURES as error:
-                logger.warning("cannot check the certificate now: %s", brief(error))
+                extra = {"cause": shared_cause(error)}
+                logger.warning("cannot check the certificate now: %s", brief(error), extra=extra)
                 pause = _RETRY_SECONDS
             await asyncio.sleep(pause)
 

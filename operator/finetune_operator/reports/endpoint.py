@@ -12,7 +12,7 @@ from typing import Final
 
 from finetune_api.base import JsonObject
 from finetune_operator.kube.client import Kind, Kube
-from finetune_operator.kube.errors import API_FAILURES, brief
+from finetune_operator.kube.errors import API_FAILURES, brief, shared_cause
 
 ENDPOINT_SLICES: Final = Kind("/apis/discovery.k8s.io/v1", "endpointslices")
 
@@ -61,6 +61,7 @@ class Endpoint:
             try:
                 await kube.apply(ENDPOINT_SLICES, self.build_slice(port))
             except API_FAILURES as error:
-                logger.warning("the Service %s cannot be led to this pod: %s", self.service, brief(error))
+                text, extra = "the Service %s cannot be led to this pod: %s", {"cause": shared_cause(error)}
+                logger.warning(text, self.service, brief(error), extra=extra)
                 pause = _RETRY_SECONDS
             await asyncio.sleep(pause)

@@ -12,12 +12,15 @@ from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
 from finetune_operator.controller.entry import Entry
 from finetune_operator.controller.explainer import Explainer
+from finetune_operator.controller.monthly_use import MonthlyUse
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.kube.client import PODS
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.lease import Lease
 from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.logging_setup import RepeatsCounted
 
+REFUSED = aiohttp.ServerDisconnectedError()
 AWAY = aiohttp.ConnectionTimeoutError(
     "Connection timeout to host https://10.0.0.1/api/v1/namespaces/some-other-each-time"
 )
@@ -103,4 +106,26 @@ def test_the_watches_of_a_hundred_namespaces(away: FakeApi, caplog: pytest.LogCa
     run_in_virtual_time(program())
 
     assert len(caplog.records) > 200
+    assert len(lines(caplog)) == 1
+
+
+async def test_the_lease_the_watches_and_the_jobs_say_it_together_though_they_meet_it_differently(
+    away: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    away.failures |= {"get leases": REFUSED, "get configmaps": TimeoutError()}
+    waits = parsed()
+    assert waits.spec is not None
+    lease = Lease(away, namespace="ns", name="operator", identity="a", seconds=15)
+
+    await Explainer(away, lambda: 1000.0).explain(
+        waits, observation(job()), waits.spec, Entry(finetunejob()), START + timedelta(hours=1)
+    )
+    await MonthlyUse(away, namespace="ns", name="use").read()
+    holding = asyncio.create_task(lease.run(lambda: asyncio.sleep(3600)))
+    while len(caplog.records) < 3:  # noqa: ASYNC110 - the Lease has no event for a test
+        await asyncio.sleep(0)
+    holding.cancel()
+    await asyncio.wait([holding])
+
+    assert len(caplog.records) == 3
     assert len(lines(caplog)) == 1
