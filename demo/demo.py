@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -82,11 +83,11 @@ def cluster_with_operator() -> Iterator[tuple[client.CustomObjectsApi, list[Proc
     with process("cluster", cluster) as of_cluster:
         api = wait_for_cluster(of_cluster)
         kubectl("apply", "-f", ROOT / "crds")
-        with process("operator", operator, operator_environment()) as of_operator:
+        metrics = free_port()
+        with process("operator", operator, operator_environment(metrics)) as of_operator:
             say("in another terminal:\n")
-            print(
-                f"    export KUBECONFIG={KUBECONFIG} PATH={KUBECTL.parent}:$PATH\n    kubectl get ftj -w\n", flush=True
-            )
+            print(f"    export KUBECONFIG={KUBECONFIG} PATH={KUBECTL.parent}:$PATH")
+            print(f"    kubectl get ftj -w\n    curl http://127.0.0.1:{metrics}/metrics\n", flush=True)
             yield api, [of_cluster, of_operator]
 
 
@@ -112,12 +113,18 @@ def process(name: str, command: list[Any], environment: dict[str, str] | None = 
             started.wait()
 
 
-def operator_environment() -> dict[str, str]:
+def operator_environment(metrics_port: int) -> dict[str, str]:
     """The operator's settings come from its environment; pods are processes here, so they reach it on 127.0.0.1."""
     ours = {"KUBECONFIG": str(KUBECONFIG)}
-    for setting in ("REPORTS", "HEALTH", "METRICS"):
-        ours |= {f"FINETUNE_OPERATOR_{setting}_HOST": "127.0.0.1", f"FINETUNE_OPERATOR_{setting}_PORT": "0"}
+    for setting, port in {"REPORTS": 0, "HEALTH": 0, "METRICS": metrics_port}.items():
+        ours |= {f"FINETUNE_OPERATOR_{setting}_HOST": "127.0.0.1", f"FINETUNE_OPERATOR_{setting}_PORT": str(port)}
     return os.environ | ours
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
 
 
 def wait_for_cluster(cluster: Process) -> client.CustomObjectsApi:
