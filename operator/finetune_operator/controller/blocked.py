@@ -73,6 +73,18 @@ class Obstacle:
         return self.due - now if self.due > now else None
 
 
+def lacks_right(said: str) -> bool:
+    """Whether the API server says that the operator lacks a right."""
+    return _NO_RIGHT.search(said) is not None
+
+
+def longest_wait(said: str, waiting: int) -> float:
+    """Seconds within which to ask again for what the API server says so of, with so many jobs that wait for rights."""
+    if not lacks_right(said):
+        return LONGEST_SECONDS
+    return min(LONGEST_SECONDS, max(_RIGHTS_SECONDS, waiting / _TRIES_A_SECOND))
+
+
 class BlockedJobs:
     """The jobs of each namespace of which a child cannot be made, in the order in which they are tried when that may change."""
 
@@ -118,11 +130,9 @@ class BlockedJobs:
             self.wake(key.namespace, 1)
 
     def _longest(self, cause: Cause) -> float:
-        """Seconds within which what is in the way is looked at again."""
-        if cause.reason != Reason.CREATE_FORBIDDEN or not _NO_RIGHT.search(cause.message):
+        if cause.reason != Reason.CREATE_FORBIDDEN:
             return LONGEST_SECONDS
-        waiting = sum(map(len, self._lines.values()))
-        return min(LONGEST_SECONDS, max(_RIGHTS_SECONDS, waiting / _TRIES_A_SECOND))
+        return longest_wait(cause.message, sum(map(len, self._lines.values())))
 
     def wait(self, key: Key) -> None:
         """Put a job at the end of its namespace's line, unless it is in it."""

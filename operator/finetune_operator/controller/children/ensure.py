@@ -8,7 +8,7 @@ from datetime import datetime
 from finetune_api.reasons import Reason
 from finetune_operator.controller.children.kueue import Kueue
 from finetune_operator.controller.children.make import Maker
-from finetune_operator.controller.children.refusable import with_refusal
+from finetune_operator.controller.children.refusable import Refusable, with_refusal
 from finetune_operator.controller.children.remove import Remover
 from finetune_operator.controller.children.restore import Restorer
 from finetune_operator.controller.children.shared import SharedObjects
@@ -35,9 +35,10 @@ class Children:
         kueue: Kueue | None = None,
     ) -> None:
         """`kueue` passes suspension on to the queue of a Job, and says why it waits there."""
-        self._remover = Remover(kube, clock)
+        refusable = Refusable(kube, clock)
+        self._remover = Remover(kube, refusable)
         self._maker = Maker(kube, shared, pod_defaults, own_jobs)
-        self._sync = JobSync(kube, shared, Restorer(kube, shared), pod_defaults, own_jobs, kueue, clock)
+        self._sync = JobSync(kube, refusable, shared, Restorer(kube, shared), pod_defaults, own_jobs, kueue, clock)
 
     async def ensure(self, finetunejob: FineTuneJob, observed: Observation, entry: Entry, now: datetime) -> Observation:
         """Bring the children to what the spec asks for. Return the observation with what was made and changed in it."""

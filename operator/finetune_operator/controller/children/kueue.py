@@ -15,6 +15,7 @@ from finetune_api.v1alpha1 import FineTuneJobSpec
 from finetune_operator.controller.blocked import Obstacle
 from finetune_operator.controller.children.queue_places import QueuePlaces
 from finetune_operator.controller.entry import Entry
+from finetune_operator.controller.rights import MissingRights
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import JobState
 from finetune_operator.job.workload import InQueue, activation, read_workload, why_in_queue
@@ -42,6 +43,7 @@ class Kueue:
         self._kube = kube
         self._clock = clock
         self._places = QueuePlaces(kube, clock)
+        self._missing_rights = MissingRights()
         self._silent: TTLCache[str, bool] = TTLCache(_NAMESPACES, ttl=_SILENT_SECONDS, timer=clock)
 
     async def ensure(
@@ -61,7 +63,8 @@ class Kueue:
         about = job.uid, job.start_time, spec.suspend
         if not entry.queue.holds(about, self._clock()):
             answer = await self._pass_on(finetunejob.namespace, job, job.queue, entry, suspend=spec.suspend)
-            entry.queue.note(about, answer, self._clock())
+            longest = self._missing_rights.longest(finetunejob.key, entry, answer.message if answer else "")
+            entry.queue.note(about, answer, self._clock(), longest=longest)
         cause = entry.queue.cause
         return cause if isinstance(cause, InQueue) else None
 

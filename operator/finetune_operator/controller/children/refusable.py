@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from finetune_api.reasons import Reason
 from finetune_operator.controller.entry import Entry
+from finetune_operator.controller.rights import MissingRights
 from finetune_operator.job.finetunejob import FineTuneJob
 from finetune_operator.job.observation import Cause, JobState, Observation
 from finetune_operator.kube.client import JOBS, Kube
@@ -18,11 +19,13 @@ logger = logging.getLogger(__name__)
 
 
 class Refusable:
-    """Sends what may be refused. What is known of the job is written all the same, and the same is asked for again ever more seldom."""
+    """Sends what may be refused. What is known of the job is written all the same, and the same is asked for again ever more seldom,
+    or within half a minute where a right is lacking."""
 
     def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
         self._kube = kube
         self._clock = clock
+        self._missing_rights = MissingRights()
 
     async def attempt(
         self, finetunejob: FineTuneJob, entry: Entry, about: Hashable, what: str, act: Callable[[], Awaitable[Done]]
@@ -43,11 +46,17 @@ class Refusable:
             done = await act()
         except REFUSED as error:
             cause = Cause(Reason.SPEC_REFUSED, f"{what} ({api_message(error)})")
-            refused.note(about, cause, self._clock())
+            longest = self._missing_rights.longest(finetunejob.key, entry, cause.message)
+            refused.note(about, cause, self._clock(), longest=longest)
             logger.warning("%s: %s", finetunejob.key, cause.message)
             return cause
-        refused.clear()
+        self.clear(finetunejob, entry)
         return done
+
+    def clear(self, finetunejob: FineTuneJob, entry: Entry) -> None:
+        """Forget what was refused for a job, since it is done or not wanted any more."""
+        entry.refused.clear()
+        self._missing_rights.given(finetunejob.key)
 
     async def delete_job(
         self, finetunejob: FineTuneJob, job: JobState, entry: Entry, *, after_children: bool = False

@@ -1,7 +1,7 @@
 """Takes away what a FineTuneJob needs no more: former runs, the claim of a run that saved nothing, and what it has at its end."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 
@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 class Remover:
     """Deletes by uid, and nothing that another made."""
 
-    def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
+    def __init__(self, kube: Kube, refusable: Refusable) -> None:
         self._kube = kube
-        self._refusable = Refusable(kube, clock)
+        self._refusable = refusable
 
     async def end_runs(self, finetunejob: FineTuneJob, former: FormerRuns, entry: Entry) -> Cause | None:
         """End the runs before the present one: without their Jobs their pods are stopped, and the trainer saves. Return why that is refused."""

@@ -45,6 +45,7 @@ class JobSync:
     def __init__(
         self,
         kube: Kube,
+        refusable: Refusable,
         shared: SharedObjects,
         restorer: Restorer,
         pod_defaults: Callable[[], PodDefaults],
@@ -53,7 +54,7 @@ class JobSync:
         clock: Callable[[], float],
     ) -> None:
         self._kube = kube
-        self._refusable = Refusable(kube, clock)
+        self._refusable = refusable
         self._shared = shared
         self._restorer = restorer
         self._pod_defaults = pod_defaults
@@ -107,7 +108,7 @@ class JobSync:
         self, finetunejob: FineTuneJob, observed: Observation, job: JobState, patch: JsonObject | None, entry: Entry
     ) -> Observation:
         if patch is None:
-            entry.refused.clear()
+            self._refusable.clear(finetunejob, entry)
             return observed
         # Only what was seen is built on: a patch of which no answer came may have been the last to say what is requested.
         as_seen = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": job.version}}

@@ -216,6 +216,23 @@ async def test_without_the_right_to_activate_the_status_says_so(queued: World) -
     )
 
 
+async def test_a_workload_is_activated_within_half_a_minute_once_the_right_is_given(queued: World) -> None:
+    await trains(queued, workload(RESERVED))
+    await suspend(queued, True)
+    right = 'workloads.kueue.x-k8s.io "job-yelp-19797" is forbidden: User "operator" cannot patch resource "workloads"'
+    queued.api.failures["merge workloads"] = refusal(403, right)
+    await suspend(queued, False)
+    for _ in range(240):
+        queued.time += 15
+        await queued.reconcile()
+
+    queued.api.failures.clear()
+    queued.time += 31
+    await queued.reconcile()
+
+    assert queued.api.objects["workloads", "job-yelp-19797"]["spec"]["active"] is True
+
+
 async def test_a_workload_that_another_changes_meanwhile_is_looked_at_again_before_the_job_is_changed(
     queued: World,
 ) -> None:

@@ -160,3 +160,33 @@ async def test_after_the_end_nothing_is_asked_for_again_and_again(
 
     assert (len(asked(world)), world.status()["observedGeneration"]) == (1, 1)
     assert all(wait is not None and wait <= 600 for wait in waits[1:])
+
+
+def no_right(verb: str) -> Any:
+    return refusal(
+        403, f'jobs.batch "yelp" is forbidden: User "system:serviceaccount:fto:ft" cannot {verb} resource "jobs"'
+    )
+
+
+@pytest.mark.parametrize("verb", ["merge", "delete"])
+async def test_what_a_right_is_lacking_for_is_done_within_half_a_minute_once_it_is_given(
+    world: World, verb: str
+) -> None:
+    queue = QUEUE if verb == "delete" else {}
+    world.api.put(FINETUNEJOBS, finetunejob(STALLED, pod={"labels": queue}))
+    world.api.put(JOBS, merged(merged(job(), OWNED), {"metadata": {"labels": queue}}))
+    world.api.put(PODS, merged(pod(state=running()), OWNED_POD))
+    world.api.failures[f"{verb} jobs"] = no_right(verb)
+    await world.see()
+    for _ in range(240):
+        await world.reconcile()
+        world.time += 15
+    within_an_hour = len(asked(world))
+
+    world.api.failures.clear()
+    world.time += 16
+    await world.reconcile()
+
+    assert 120 <= within_an_hour <= 240
+    assert len(asked(world)) == within_an_hour + 1
+    assert world.status()["message"] == "no step since noon"
