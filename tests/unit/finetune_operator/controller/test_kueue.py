@@ -222,6 +222,7 @@ async def test_a_workload_is_activated_within_half_a_minute_once_the_right_is_gi
     right = 'workloads.kueue.x-k8s.io "job-yelp-19797" is forbidden: User "operator" cannot patch resource "workloads"'
     queued.api.failures["merge workloads"] = refusal(403, right)
     await suspend(queued, False)
+    await queued.see()
     for _ in range(240):
         queued.time += 15
         await queued.reconcile()
