@@ -14,7 +14,7 @@ from finetune_api.sources import ModelSource
 from finetune_trainer.base.errors import TrainerError
 from finetune_trainer.base.files import digest_of
 from finetune_trainer.models.adapter_source import Adapter, check_is_model, find_adapter
-from finetune_trainer.models.counts import check_counts
+from finetune_trainer.models.config_bounds import check_bounds
 from finetune_trainer.models.failures import model_failures
 from finetune_trainer.models.model_files import read_config, read_settings
 from finetune_trainer.models.model_source import CONFIG, GENERATION, bring
@@ -86,7 +86,16 @@ class Pretrained:
             with torch.device("meta"):
                 model = AutoModel.from_config(self.config, trust_remote_code=False)  # type: ignore[no-untyped-call]
                 return count_embeddings(model)
-        except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, ImportError):
+        except (
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RuntimeError,
+            ImportError,
+            AssertionError,
+            ArithmeticError,
+        ):
             # An architecture without a body of its own, or one that needs more than shapes.
             return None
 
@@ -133,7 +142,7 @@ def _of_files(folder: Path, commit: str | None, settings: ModelSource) -> Pretra
     config, place = folder / CONFIG, hub_id(source) if commit else str(folder)
     with model_failures(settings, config):
         written = read_settings(config, source)
-        check_counts(written, source)
+        check_bounds(written, source)
         content = read_config(config, source, place, _arguments(commit))
     found = Pretrained(source, place, commit or _digest(folder), content, folder, commit)
     if commit:
@@ -143,7 +152,7 @@ def _of_files(folder: Path, commit: str | None, settings: ModelSource) -> Pretra
             read_settings(folder / GENERATION, source)  # transformers would go on without one that is torn
         tensors = local_tensors(folder, source)
         warn_of_others(folder, source)
-    check_counts(written, source, tensors)
+    check_bounds(written, source, tensors)
     return replace(found, tensors=tensors)
 
 

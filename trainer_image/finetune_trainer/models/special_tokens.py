@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.trainer_utils import align_special_tokens as align_as_the_trainer
@@ -21,11 +22,12 @@ def align_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer) -> None:
 
 
 def check_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, source: str) -> None:
-    """The tokens that are put into batches have embeddings.
+    """The tokens that are put into batches are known, and have embeddings.
 
     Raises:
         TrainerError: MODEL, naming the token.
     """
+    _check_begins(model, source)
     embeddings = count_embeddings(model)
     if embeddings is None:
         return
@@ -45,6 +47,22 @@ def check_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, source: s
                     f"model.source {source}: {name} of its config.json is {token}, and it has embeddings for {embeddings} "
                     "tokens: no text will begin or end with it; set the one that the tokenizer has",
                 )
+
+
+def _check_begins(model: PreTrainedModel, source: str) -> None:
+    """A decoder knows the token that each text begins with, by its own field of the configuration or another one."""
+    begin = getattr(model, "prepare_decoder_input_ids_from_labels", None)
+    if begin is None or getattr(model.config, "decoder_start_token_id", None) is not None:
+        return
+    try:
+        begin(labels=torch.zeros(1, 1, dtype=torch.long))
+    except (TypeError, ValueError, AttributeError) as error:
+        raise model_error(
+            Reason.MODEL_CONFIG_WRONG,
+            f"{source}: its config.json has no decoder_start_token_id, the token with which each text begins that it writes",
+            "set it there as the model was trained: T5 and Marian begin with the padding token, BART with the end of text, and a decoder that "
+            "was made of BERT with [CLS]",
+        ) from error
 
 
 def count_embeddings(model: Any) -> int | None:

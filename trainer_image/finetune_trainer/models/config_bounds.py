@@ -1,12 +1,12 @@
-"""Bounds what a configuration counts before a model is built of it: each layer takes time, and each token memory, whether or not
-there are weights for it."""
+"""Bounds the numbers of a configuration before a model is built of it: each layer takes time, and each token memory, whether or not
+there are weights for it, and of a probability some models ask only as they are trained."""
 
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from finetune_api.reasons import Reason
-from finetune_trainer.base.errors import model_error
+from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.models.model_files import fields_of
 from finetune_trainer.models.weight_files import Tensors
 
@@ -18,8 +18,11 @@ _FEW_LAYERS: Final = 1_000
 _MOST_TOKENS: Final = 10**9
 
 
-def check_counts(config: Mapping[str, Any], source: str, tensors: Tensors | None = None) -> None:
-    """A configuration counts no more layers and tokens than there are weights for.
+_PROBABILITY = re.compile(r".*(dropout|pdrop|layerdrop|drop_rate).*")
+
+
+def check_bounds(config: Mapping[str, Any], source: str, tensors: Tensors | None = None) -> None:
+    """A configuration counts no more layers and tokens than there are weights for, and probabilities are from 0 to 1.
 
     Args:
         config: What a config.json holds.
@@ -32,6 +35,8 @@ def check_counts(config: Mapping[str, Any], source: str, tensors: Tensors | None
     tokens = _MOST_TOKENS if tensors is None else max((tensor.numel() for tensor in tensors.values()), default=0)
     for field, value in fields_of(config):
         name = field.rpartition(".")[2]
+        if _PROBABILITY.fullmatch(name) and isinstance(value, int | float) and not 0 <= value <= 1:
+            raise _wrong(source, f"{field} is {value}, and no probability", "write one from 0 to 1 there")
         most = layers if _LAYERS.fullmatch(name) else tokens if name == "vocab_size" else None
         if most is not None and isinstance(value, int) and value > most:
             there = (
@@ -39,8 +44,11 @@ def check_counts(config: Mapping[str, Any], source: str, tensors: Tensors | None
                 if tensors is None
                 else f", and its files hold {len(tensors)} weights, the largest of {tokens} numbers"
             )
-            raise model_error(
-                Reason.MODEL_CONFIG_WRONG,
-                f"{source}: no model can be made of what its config.json says: {field} is {value}{there}",
-                "correct that in config.json: it and the weights must be of the same model",
-            )
+            remedy = "correct that in config.json: it and the weights must be of the same model"
+            raise _wrong(source, f"{field} is {value}{there}", remedy)
+
+
+def _wrong(source: str, told: str, hint: str) -> TrainerError:
+    return model_error(
+        Reason.MODEL_CONFIG_WRONG, f"{source}: no model can be made of what its config.json says: {told}", hint
+    )

@@ -1,15 +1,17 @@
 """What a configuration counts is bounded before a model is built of it."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tests.unit.finetune_trainer.models.odd_models import find, refused
+from tests.unit.finetune_trainer.models.odd_models import find, load, refused
 
 from finetune_api.reasons import Reason
-from finetune_trainer.models.counts import check_counts
+from finetune_trainer.base.errors import TrainerError
+from finetune_trainer.models.config_bounds import check_bounds
 
 
 @pytest.mark.parametrize(
@@ -52,10 +54,39 @@ def test_a_model_is_found_whose_configuration_counts_what_there_is(folder: Path)
     ],
 )
 def test_fields_of_parts_and_of_other_names_are_bounded_too(config: dict[str, Any]) -> None:
-    with pytest.raises(Exception, match="is 1000000, and its files hold 1 weights, the largest of 16 numbers"):
-        check_counts(config, "it", {"x": torch.empty(4, 4)})
+    with pytest.raises(TrainerError, match="is 1000000, and its files hold 1 weights, the largest of 16 numbers"):
+        check_bounds(config, "it", {"x": torch.empty(4, 4)})
 
 
 @pytest.mark.parametrize("config", [{"max_window_layers": 10**6}, {"num_hidden_layers": 400}, {"layers": ["a"]}])
 def test_what_counts_nothing_that_is_built_may_be_any_number(config: dict[str, Any]) -> None:
-    check_counts(config, "it", {"x": torch.empty(4, 4)})
+    check_bounds(config, "it", {"x": torch.empty(4, 4)})
+
+
+@pytest.mark.parametrize("field", ["attention_dropout", "hidden_dropout_prob", "resid_pdrop", "encoder_layerdrop"])
+@pytest.mark.parametrize("value", [2, 10.0, -0.1])
+def test_what_is_no_probability_is_refused_by_its_field(field: str, value: float) -> None:
+    with pytest.raises(TrainerError) as caught:
+        check_bounds({"text_config": {field: value}}, "it")
+
+    assert (caught.value.reason, caught.value.hint) == (Reason.MODEL_CONFIG_WRONG, "write one from 0 to 1 there")
+    assert caught.value.message.endswith(f": text_config.{field} is {value}, and no probability")
+
+
+@pytest.mark.parametrize("value", [0, 0.1, 1, None, True])
+def test_a_probability_may_be_any(value: float | None) -> None:
+    check_bounds({"dropout": value}, "it")
+
+
+def test_a_padding_token_without_an_embedding_is_told_as_a_wrong_configuration(folder: Path) -> None:
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"pad_token_id": 16}))
+
+    found = find(folder)
+    reason, message, _ = refused(folder, partial(load, empty=True))
+
+    assert found.embeddings is None
+    assert (reason, message) == (
+        Reason.MODEL_CONFIG_WRONG,
+        ": no model can be made of what its config.json says: Padding_idx must be within num_embeddings",
+    )
