@@ -40,9 +40,10 @@ def test_a_job_that_asks_for_more_than_any_node_has_waits(space: Space) -> None:
 
 @pytest.mark.slow
 def test_an_image_that_cannot_be_pulled_is_named_and_the_deadline_frees_the_node(space: Space) -> None:
-    space.apply(finetunejob("no-image", pod=MISSING_IMAGE, runPolicy={"preRunningDeadlineSeconds": 4}))
+    space.apply(finetunejob("no-image", pod=MISSING_IMAGE, runPolicy={"preRunningDeadlineSeconds": 3600}))
 
     waiting = space.until("no-image", lambda s: MISSING_IMAGE["image"] in s.get("message", ""), "a reason")
+    space.patch("no-image", {"runPolicy": {"preRunningDeadlineSeconds": 1}})
     status = space.end_of("no-image")
     wait_for(lambda: space.get("job", "no-image"), lambda job: not job, "the Job to go")
 
