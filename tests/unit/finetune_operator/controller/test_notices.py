@@ -1,13 +1,14 @@
 """Who is told of an end is told at least once: whatever fails, whoever leads, however many others hang."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from tests.unit.finetune_operator.controller.world import OWNED, OWNED_POD, World
 from tests.unit.finetune_operator.fake_api import refusal
+from tests.unit.finetune_operator.polling import until
 from tests.unit.finetune_operator.samples import finetunejob, job, merged, pod, settled, stamp, terminated
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
@@ -33,12 +34,6 @@ async def at_work(notices: Notices) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(test: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
-        while not test():  # noqa: ASYNC110 - nothing tells a test
-            await asyncio.sleep(0)
 
 
 async def end(world: World, notify: list[dict[str, Any]] = NOTIFY) -> None:
