@@ -3,15 +3,23 @@
 import asyncio
 import base64
 import json
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import trustme
-from aiohttp import web
+from aiohttp import ClientSession, TCPConnector, web
 from kubernetes.aio.client import ApiClient, Configuration
+from tests.unit.finetune_operator.reports.report_server import Endpoint, Pods, StartServer
 
 from finetune_api.report import AUDIENCE
+from finetune_operator.kube.client import Kube
+from finetune_operator.kube.rate_limit import RateLimit
+from finetune_operator.reports.certificates import Certificates
+from finetune_operator.reports.connections import Bounds
+from finetune_operator.reports.server import BOUNDS, serve_reports
+from finetune_operator.reports.troubles import Troubles
 
 Json = dict[str, Any]
 
@@ -153,3 +161,43 @@ async def client(api_server: ApiServer, one_authority: str) -> AsyncIterator[Api
     async with ApiClient(configuration) as client:
         yield client
     await runner.cleanup()
+
+
+@pytest.fixture
+async def start(api_server: Any, client: ApiClient) -> AsyncIterator[StartServer]:
+    endpoints: list[Endpoint] = []
+
+    async def start_server(rate: RateLimit | None = None, bounds: Bounds = BOUNDS) -> Endpoint:
+        certificates = Certificates(
+            Kube(client, qps=1000, burst=1000), namespace="finetune", secret="reports-tls", hosts=["localhost"]
+        )
+        await certificates.refresh()
+        pods, received, refused, troubles = Pods(), [], [], Troubles()
+        server = await serve_reports(
+            client=client,
+            find_job=pods.find,
+            on_report=received.append,
+            on_refused=lambda *refusal: refused.append(refusal),
+            context=certificates.context,
+            host="127.0.0.1",
+            port=0,
+            troubles=troubles,
+            per_second=80,
+            interval=2,
+            rate=rate,
+            bounds=bounds,
+        )
+        trust = ssl.create_default_context(cadata=certificates.bundle)
+        session = ClientSession(connector=TCPConnector(ssl=trust))
+        endpoints.append(Endpoint(server, session, trust, pods, received, refused, troubles))
+        return endpoints[-1]
+
+    yield start_server
+    for endpoint in endpoints:
+        await endpoint.session.close()
+        await endpoint.server.close()
+
+
+@pytest.fixture
+async def endpoint(start: StartServer) -> Endpoint:
+    return await start()

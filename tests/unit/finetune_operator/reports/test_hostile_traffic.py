@@ -10,7 +10,7 @@ import pytest
 from tests.unit.finetune_operator.controller.test_any_object import SCHEMA
 from tests.unit.finetune_operator.hostile import bodies, final_words
 from tests.unit.finetune_operator.reports.conftest import token_of
-from tests.unit.finetune_operator.reports.test_server import JOB, StartServer, request_head, start
+from tests.unit.finetune_operator.reports.report_server import JOB, StartServer, request_head
 from tests.unit.finetune_operator.samples import at, by_pod, finetunejob, job, pod, running, terminated
 
 from devcluster.apiserver.schemas.validation import validate
@@ -22,8 +22,6 @@ from finetune_operator.kube.rate_limit import RateLimit
 from finetune_operator.reports.server import BOUNDS
 from finetune_operator.status.change import to_manifest
 from finetune_operator.status.compute import compute
-
-__all__ = ["start"]  # a fixture
 
 PATH = report_path(JOB).encode()
 REQUESTS = [
