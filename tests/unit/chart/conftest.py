@@ -1,19 +1,14 @@
 """The chart, rendered by Helm's own engine (the Go code of Helm 4 as a shared library, in the wheel helm-python-sdk)."""
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import helm_python
 import pytest
 import yaml
-
-CHART = Path(__file__).parents[3] / "charts" / "finetune-operator"
-
-Json = dict[str, Any]
-Render = Callable[..., dict[str, Json]]
+from tests.unit.chart.values import CHART, Json, Render
 
 
 @pytest.fixture(scope="session")

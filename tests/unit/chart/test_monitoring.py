@@ -4,23 +4,20 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
 import yaml
+from tests.unit.chart.values import CHART, Json, Render
 
 from finetune_operator.metrics import instruments
 from finetune_operator.metrics.fleet import Fleet
 
-CHART = Path(__file__).parents[3] / "charts" / "finetune-operator"
 RULES = CHART / "files" / "rules.yaml"
 PROMTOOL = shutil.which("promtool")
-
-Json = dict[str, Any]
-Render = Callable[..., dict[str, Json]]
 
 
 def rules() -> list[Json]:

@@ -15,20 +15,10 @@ def test_without_notifications_no_secret_of_a_tenant_is_read_and_nobody_else_is_
 
 
 TOKEN_RULE = {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]}
-
-
 PROFILES: Json = {"apiGroups": ["finetune.dev"], "resources": ["finetuneprofiles"]}
-
-
 NAMESPACE_RULE = {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["get"]}
-
-
 PROFILE_RULES = [{**PROFILES, "verbs": ["get", "list", "watch"]}, NAMESPACE_RULE]
-
-
 MAKES_DEFAULT = {**PROFILES, "verbs": ["create"]}
-
-
 HOME_RULES = [
     {
         "apiGroups": [""],
@@ -187,3 +177,20 @@ def test_rights_and_account_can_be_left_to_somebody_else(render: Render) -> None
         "Service/ft-finetune-operator-metrics",
     ]
     assert objects["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["serviceAccountName"] == "given"
+
+
+def test_kueue_is_read_and_its_workloads_deactivated_where_it_is_asked_for(render: Render) -> None:
+    kueue = [
+        {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["list", "patch"]},
+        {
+            "apiGroups": ["visibility.kueue.x-k8s.io"],
+            "resources": ["localqueues/pendingworkloads"],
+            "verbs": ["get"],
+        },
+    ]
+
+    objects = render(kueue=True, watchNamespaces=["team-a"])
+
+    assert objects["Role/team-a/ft-finetune-operator"]["rules"] == [*NAMESPACED_RULES, *kueue]
+    container = objects["Deployment/ft-finetune-operator"]["spec"]["template"]["spec"]["containers"][0]
+    assert {"name": "FINETUNE_OPERATOR_KUEUE", "value": "true"} in container["env"]

@@ -84,3 +84,5 @@ NAMESPACED_RULES = [
     {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["create", "delete", "get"]},
     {"apiGroups": [""], "resources": ["events"], "verbs": ["create", "list"]},
 ]
+CHART = ROOT / "charts" / "finetune-operator"
+OWN_POLICY = "ft-finetune-operator.ft-system.operator.finetune.dev"
