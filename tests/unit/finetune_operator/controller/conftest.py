@@ -11,6 +11,7 @@ from tests.unit.finetune_operator.samples import (
 
 from finetune_operator.kube.client import (
     FINETUNEJOBS,
+    NAMESPACES,
 )
 
 
@@ -19,3 +20,11 @@ def world() -> World:
     made = make_world(FakeApi(), PROOF_KEY)
     made.api.put(FINETUNEJOBS, finetunejob(settled()))
     return made
+
+
+@pytest.fixture
+def fresh(world: World) -> World:
+    """A job that nothing was made for, of a namespace with labels."""
+    world.api.put(FINETUNEJOBS, finetunejob())
+    world.api.put(NAMESPACES, {"metadata": {"name": "team-a", "labels": {"team": "a"}}})
+    return world
