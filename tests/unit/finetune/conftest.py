@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.s3_server import S3
 from tests.unit.finetune.api_server import FakeApi, serve
+from tests.unit.finetune.written_outputs import FILES
 
 from finetune import logs, watching
 
@@ -23,3 +25,22 @@ def kubeconfig(api_server: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for path in serve(api_server, tmp_path):
         monkeypatch.setenv("KUBECONFIG", str(path))
         yield path
+
+
+@pytest.fixture
+def bucket(s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    for name, value in s3_server.variables.items():
+        monkeypatch.setenv(name, value)
+    for name in s3_server.names("download/"):
+        s3_server.delete(name)
+    return s3_server
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A folder as the trainer writes it."""
+    folder = tmp_path / "written"
+    for name, content in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder

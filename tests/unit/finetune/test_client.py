@@ -1,35 +1,25 @@
 """The client against an API server that answers as Kubernetes does."""
 
-import asyncio
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import aclosing
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.finetune.api_server import FTJ, PODS, Break, FakeApi, Request, status
+from tests.unit.finetune.api_server import FTJ, FakeApi, Request, status
 
 from finetune import (
-    AlreadyThere,
     AsyncClient,
     Client,
-    FineTuneError,
     FineTuneJob,
     JobFailed,
-    NoCluster,
-    NotAllowed,
     NotFound,
     Refused,
-    TimedOut,
 )
-from finetune.api import Api
 from finetune.client import Job
-from finetune.errors import NotKnown
 
 SPEC = {
     "task": "text-classification",
@@ -54,238 +44,11 @@ def test_a_job_is_submitted_to_the_namespace_of_the_context_and_unknown_fields_a
     assert (job.name, job.namespace, job.snapshot.phase) == ("stars", "team-a", "Pending")
 
 
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (status(404, "NotFound", "no such job"), NotFound),
-        (status(403, "Forbidden", "User u cannot get"), NotAllowed),
-        (status(401, "Unauthorized", "Unauthorized"), NotKnown),
-        (status(422, "Invalid", "spec.task: wrong"), Refused),
-        (status(409, "AlreadyExists", "is there"), AlreadyThere),
-        (status(500, "InternalError", "etcd is down"), NoCluster),
-        (status(429, "TooManyRequests", "later"), NoCluster),
-        ((200, b"<html>a proxy"), NoCluster),
-        ((200, b"[]"), NoCluster),
-        ((403, b"\x1b[31mno\x1b[0m"), NotAllowed),
-    ],
-)
-def test_an_answer_that_is_no_job_is_an_error_with_the_servers_words(
-    api_server: FakeApi, answer: tuple[int, Any], kind: type[FineTuneError]
-) -> None:
-    api_server.answers |= {("GET", path): lambda _: answer for path in (f"{FTJ}/job", FTJ)}
-
-    with Client() as client, pytest.raises(kind) as raised:
-        client.get("job")
-
-    message = answer[1]["message"] if isinstance(answer[1], dict) else ""
-    assert message in str(raised.value)
-    assert "\x1b" not in str(raised.value)
-
-
-def test_a_kubeconfig_that_is_not_there_is_no_cluster(tmp_path: Path) -> None:
-    with (
-        Client(kubeconfig=str(tmp_path / "none")) as client,
-        pytest.raises(NoCluster, match="there is no kubeconfig at"),
-    ):
-        client.list()
-
-
-def test_a_kubeconfig_that_is_broken_is_no_cluster(tmp_path: Path) -> None:
-    path = tmp_path / "broken"
-    path.write_text("contexts: 5\n")
-
-    with Client(kubeconfig=str(path)) as client, pytest.raises(NoCluster, match="cannot be used"):
-        client.list()
-
-
-def test_a_server_that_does_not_answer_is_no_cluster(kubeconfig: Path) -> None:
-    kubeconfig.write_text(kubeconfig.read_text().replace("http://127.0.0.1:", "http://127.0.0.1:1#"))
-
-    with Client() as client, pytest.raises(NoCluster, match="does not answer"):
-        client.list()
-
-
-def test_a_token_that_has_expired_is_made_again(api_server: FakeApi, kubeconfig: Path) -> None:
-    api_server.job("job")
-    answers = iter([status(401, "Unauthorized", "expired"), (200, api_server.jobs["job"])])
-
-    def expire(_: Request) -> tuple[int, Any]:
-        kubeconfig.write_text(kubeconfig.read_text().replace('"token": "t"', '"token": "new"'))
-        return next(answers)
-
-    api_server.answers["GET", f"{FTJ}/job"] = expire
-
-    with Client() as client:
-        client.get("job")
-
-    assert [each.authorization for each in api_server.requests] == ["Bearer t", "Bearer new"]
-
-
-async def test_a_token_that_is_made_again_leaves_the_streams_that_go_on_alone(api_server: FakeApi) -> None:
-    renewed = threading.Event()
-
-    def slowly(_: Request) -> Iterator[bytes]:
-        yield b"one\n"
-        renewed.wait()
-        yield b"two\n"
-
-    api_server.answers["GET", f"{PODS}/pod/log"] = slowly
-    api_server.answers["GET", f"{FTJ}/job"] = lambda _: status(401, "Unauthorized", "expired")
-    api = Api()
-    lines = api.lines(f"{PODS}/pod/log", {})
-
-    read = [await anext(lines)]
-    with pytest.raises(NotKnown):
-        await api.get(f"{FTJ}/job")
-    renewed.set()
-    read += [line async for line in lines]
-    await api.close()
-
-    assert read == [b"one", b"two"]
-
-
-def test_credentials_that_have_expired_are_an_error_that_says_to_log_in(api_server: FakeApi) -> None:
-    api_server.answers["GET", f"{FTJ}/job"] = lambda _: status(401, "Unauthorized", "Unauthorized")
-
-    with Client() as client, pytest.raises(NotKnown, match=r"Unauthorized: the cluster does not take .* log in"):
-        client.get("job")
-
-
-async def test_requests_at_once_whose_token_has_expired_are_all_told_so(api_server: FakeApi) -> None:
-    api_server.answers["GET", f"{FTJ}/job"] = lambda _: status(401, "Unauthorized", "expired")
-    api = Api()
-
-    found = await asyncio.gather(*(api.get(f"{FTJ}/job") for _ in range(8)), return_exceptions=True)
-    await api.close()
-
-    assert {type(each) for each in found} == {NotKnown}
-
-
-async def test_who_may_list_and_not_watch_is_told_of_changes_all_the_same(api_server: FakeApi) -> None:
-    api_server.answers["WATCH", FTJ] = lambda _: status(403, "Forbidden", "User u cannot watch")
-    api_server.job("job", phase="Pending")
-    api_server.job("other")
-    told = []
-
-    async with AsyncClient() as client, aclosing(client.watch()) as changes:
-        async for kind, job in changes:
-            told.append((kind, job.name, job.phase))
-            if len(told) == 2:
-                api_server.job("job", phase="Running")
-                del api_server.jobs["other"]
-            if len(told) == 4:
-                break
-
-    assert told == [
-        ("ADDED", "job", "Pending"),
-        ("ADDED", "other", "Pending"),
-        ("MODIFIED", "job", "Running"),
-        ("DELETED", "other", "Pending"),
-    ]
-
-
 def test_another_context_has_its_own_namespace(api_server: FakeApi) -> None:
     with Client(context="elsewhere") as client, pytest.raises(NotFound):
         client.get("job")
 
     assert api_server.requests[0].path == f"{FTJ}/job".replace("team-a", "team-b")
-
-
-def test_a_watch_goes_on_after_it_is_cut_after_410_and_after_an_end_and_tells_nothing_twice(
-    api_server: FakeApi,
-) -> None:
-    api_server.job("job", phase="Pending")
-    tries = 0
-
-    def watch(_: Request) -> Any:
-        nonlocal tries
-        tries += 1
-        if tries == 1:
-            yield {"type": "MODIFIED", "object": api_server.job("job", phase="Running")}
-            raise Break
-        if tries == 2:
-            api_server.job("job", phase="Running", message="half")
-            yield {"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}
-        if tries == 3:
-            yield {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(api_server.version)}}}
-        if tries == 4:
-            yield {"type": "MODIFIED", "object": api_server.job("job", phase="Succeeded")}
-
-    api_server.answers["WATCH", FTJ] = watch
-
-    with Client() as client:
-        seen = [(each.phase, each.status.message) for each in client.get("job").watch()]
-
-    assert seen == [("Pending", None), ("Running", None), ("Running", "half"), ("Succeeded", None)]
-
-
-@pytest.mark.parametrize(
-    "event", [b"no json\n", b"5\n", b'{"type": "MODIFIED"}\n', b'{"type": "ADDED", "object": 5}\n']
-)
-def test_an_event_that_cannot_be_read_is_read_again(api_server: FakeApi, event: bytes) -> None:
-    api_server.job("job", phase="Running")
-    events: list[Any] = [event]
-
-    def watch(_: Request) -> Any:
-        yield events.pop() if events else {"type": "MODIFIED", "object": api_server.job("job", phase="Succeeded")}
-
-    api_server.answers["WATCH", FTJ] = watch
-
-    with Client() as client:
-        assert client.get("job").wait().phase == "Succeeded"
-
-
-def test_who_may_only_read_a_job_still_follows_it(api_server: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.watching._POLL", 0.01)
-    api_server.answers["GET", FTJ] = lambda _: status(403, "Forbidden", "cannot list")
-    api_server.job("job", phase="Running")
-
-    with Client() as client:
-        job = client.get("job")
-        changes = job.watch()
-        seen = [next(changes).phase]
-        api_server.job("job", phase="Succeeded")
-        seen += [each.phase for each in changes]
-
-    assert seen == ["Running", "Succeeded"]
-
-
-def test_a_job_that_is_deleted_while_it_is_waited_for_is_not_found(api_server: FakeApi) -> None:
-    api_server.job("job", phase="Running")
-
-    def watch(_: Request) -> Any:
-        yield {"type": "DELETED", "object": api_server.jobs.pop("job")}
-
-    api_server.answers["WATCH", FTJ] = watch
-
-    with Client() as client, pytest.raises(NotFound, match="job was deleted"):
-        client.get("job").wait()
-
-
-def test_a_job_of_the_same_name_that_somebody_made_meanwhile_is_another(api_server: FakeApi) -> None:
-    api_server.job("job", phase="Running")
-
-    with Client() as client:
-        job = client.get("job")
-        api_server.jobs["job"]["metadata"] = {**api_server.jobs["job"]["metadata"], "uid": "other"}
-        with pytest.raises(NotFound, match="another made under its name"):
-            job.wait()
-
-
-@pytest.mark.parametrize(
-    ("phase", "said"), [("Running", "it is Running, and goes on"), ("Suspended", "it is Suspended$")]
-)
-def test_waiting_ends_at_the_timeout_and_the_job_goes_on(api_server: FakeApi, phase: str, said: str) -> None:
-    api_server.job("job", phase=phase)
-
-    def silent(_: Request) -> Any:
-        time.sleep(1)
-        return iter(())
-
-    api_server.answers["WATCH", FTJ] = silent
-
-    with Client() as client, pytest.raises(TimedOut, match=said):
-        client.get("job").wait(timeout=0.05)
 
 
 def test_the_result_has_metrics_model_and_history(api_server: FakeApi) -> None:
@@ -420,28 +183,6 @@ def test_a_conflict_of_another_kind_stays_one(api_server: FakeApi) -> None:
         client.get("uid").suspend()
 
 
-@pytest.mark.parametrize(
-    ("answer", "says"),
-    [
-        ((404, b"404 page not found"), "this cluster knows no FineTuneJobs (finetune.dev/v1alpha1)"),
-        (
-            status(404, "NotFound", "the server could not find the requested resource"),
-            "this cluster knows no FineTuneJobs",
-        ),
-        (status(404, "NotFound", 'finetunejobs "job" not found'), 'finetunejobs "job" not found in namespace team-a'),
-    ],
-)
-def test_what_is_not_there_is_the_job_or_the_kind(
-    api_server: FakeApi, kubeconfig: Path, answer: tuple[int, Any], says: str
-) -> None:
-    api_server.answers["GET", f"{FTJ}/job"] = lambda _: answer
-
-    with Client() as client, pytest.raises(NotFound) as raised:
-        client.get("job")
-
-    assert str(raised.value).startswith(says)
-
-
 @pytest.mark.slow
 def test_a_script_that_closes_nothing_ends_without_a_complaint(api_server: FakeApi, kubeconfig: Path) -> None:
     api_server.job("stars", phase="Running")
@@ -452,7 +193,6 @@ def test_a_script_that_closes_nothing_ends_without_a_complaint(api_server: FakeA
     assert (ended.stdout, ended.stderr) == ("Running\n", "")
 
 
-@pytest.mark.usefixtures("kubeconfig")
 def test_a_client_that_was_asked_nothing_starts_no_thread_to_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[str] = []
     start = threading.Thread.start
