@@ -194,9 +194,7 @@ async def test_an_operator_that_takes_over_looks_at_what_is_new_before_the_hundr
         owner = {**OWNERS[0], "name": f"job-{number}", "uid": f"uid-{number}"}
         owned = {"labels": {LABEL_JOB_UID: f"uid-{number}"}, "ownerReferences": [owner]}
         of_it = {"uid": f"of-{number}", "resourceVersion": "8", **owned}
-        operator._watches.jobs._take(
-            {"type": "ADDED", "object": merged(job(name=f"job-{number}"), {"metadata": of_it})}
-        )
+        operator._watches.jobs.take({"type": "ADDED", "object": merged(job(name=f"job-{number}"), {"metadata": of_it})})
     operator._finetunejobs.seen(job_of(300, None))
     before = depths(operator)
 

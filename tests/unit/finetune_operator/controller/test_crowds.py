@@ -49,17 +49,17 @@ async def test_a_job_that_changes_again_and_again_has_no_pods_looked_at_again_an
     reconsider = seen.pods.reconsider
     seen.pods.reconsider = lambda value: (looked.append(value), reconsider(value))[1]  # type: ignore[method-assign,func-returns-value]
     of_another = merged(OWNED_POD, {"metadata": {"ownerReferences": [{**_owner(), "uid": "another"}]}})
-    seen.jobs._take({"type": "ADDED", "object": version(merged(job(), OWNED), 1)})
+    seen.jobs.take({"type": "ADDED", "object": version(merged(job(), OWNED), 1)})
     for number in range(50):
         raw = merged(pod(number), of_another)
-        seen.pods._take({"type": "ADDED", "object": version(raw, 10 + number)})
+        seen.pods.take({"type": "ADDED", "object": version(raw, 10 + number)})
 
     for number in range(2, 100):
         changed = merged(merged(job(), OWNED), {"metadata": {"labels": {"kueue.x-k8s.io/queue-name": f"q{number}"}}})
-        seen.jobs._take({"type": "MODIFIED", "object": version(changed, number)})
+        seen.jobs.take({"type": "MODIFIED", "object": version(changed, number)})
     of_changes, before = [*looked], len(seen.pods.labelled(UID))
-    seen.jobs._take({"type": "DELETED", "object": version(merged(job(), OWNED), 100)})
-    seen.jobs._take({"type": "ADDED", "object": version(merged(job(), OWNED), 101, uid="another")})
+    seen.jobs.take({"type": "DELETED", "object": version(merged(job(), OWNED), 100)})
+    seen.jobs.take({"type": "ADDED", "object": version(merged(job(), OWNED), 101, uid="another")})
 
     assert of_changes == [UID]
     assert (before, len(seen.pods.labelled(UID))) == (0, 50)
@@ -80,7 +80,7 @@ async def test_of_pods_that_are_listed_a_bounded_number_is_looked_at(world: Worl
     for each in range(2, number):
         world.api.put(PODS, merged(pod(each, node=None), OWNED_POD))
     await world.see_finetunejobs()
-    world.jobs._take({"type": "ADDED", "object": world.api.objects[JOBS.plural, "yelp"]})
+    world.jobs.take({"type": "ADDED", "object": world.api.objects[JOBS.plural, "yelp"]})
     entry = world.finetunejobs.get(Key("team-a", "yelp"))
     assert entry is not None
     observer = world.reconciler._observer

@@ -29,11 +29,11 @@ async def test_a_job_is_looked_at_again_but_for_the_news_that_the_operator_has_m
     assert entry is not None
     entry.made_job = "5"
     if event != "ADDED":
-        seen.jobs._take({"type": "ADDED", "object": version(made, 5)})
+        seen.jobs.take({"type": "ADDED", "object": version(made, 5)})
     assert seen._queue.waiting()["changes"][0] == 0
 
     raw = merged(made, {"spec": {"suspend": True}}) if event == "MODIFIED" else made
-    seen.jobs._take({"type": event, "object": version(raw, number)})
+    seen.jobs.take({"type": event, "object": version(raw, number)})
 
     assert seen._queue.waiting()["changes"][0] == looked_at
 

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -64,26 +63,6 @@ async def test_a_list_comes_now_and_then_by_itself_and_heals_what_a_watch_has_mi
         known = [informer.get("ns", name) is not None for name in ("one", "two", "three")]
 
     assert (known, sorted(told)) == ([False, True, True], ["one", "one", "three", "two", "two"])
-
-
-async def test_a_list_of_the_past_takes_nothing_back_that_a_watch_has_brought() -> None:
-    changes = [
-        event("MODIFIED", an_object("one", 11, phase="Running")),
-        event("DELETED", an_object("two", 12)),
-        event("ADDED", an_object("three", 13)),
-    ]
-    past = [an_object("one", 5), an_object("two", 6)]
-    server = Server([past], [changes, []])
-    async with watching(server, resync_seconds=3600) as (informer, told):
-        await until(lambda: len(told) == 5)
-        with informer._tombstones.during() as gone:
-            gone.add("two")
-            informer._tombstones.during = lambda: nullcontext(gone)  # type: ignore[assignment, method-assign, return-value]
-            await informer._compare(None)
-
-        known = [informer.get("ns", name) is not None for name in ("one", "two", "three")]
-
-    assert (known, len(told)) == ([True, False, True], 5)
 
 
 async def test_a_change_of_what_is_not_kept_is_no_news_but_another_version() -> None:

@@ -44,7 +44,7 @@ def test_a_pod_that_runs_is_kept_among_any_number_that_do_not_and_other_jobs_los
     others = [numbered(number, pod(node=None), seconds=number) for number in range(1, 1500)]
     known = numbered(place, pod(state=running()))
     for raw in [known, *others, numbered(9000, pod(), "b")] if first else [numbered(9000, pod(), "b"), *others, known]:
-        cache._take({"type": "ADDED", "object": raw})
+        cache.take({"type": "ADDED", "object": raw})
 
     kept = cache.labelled("a")
 
@@ -52,7 +52,7 @@ def test_a_pod_that_runs_is_kept_among_any_number_that_do_not_and_other_jobs_los
     assert cache.get("team-a", known["metadata"]["name"]) is not None
     assert [each["metadata"]["name"] for each in cache.labelled("b")] == ["p9000"]
     for raw in [known, *others]:
-        cache._take({"type": "DELETED", "object": raw})
+        cache.take({"type": "DELETED", "object": raw})
     assert cache.labelled("a") == []
     assert not cache.has_labelled("a")
 
@@ -61,11 +61,11 @@ def test_a_pod_that_runs_is_kept_among_any_number_that_do_not_and_other_jobs_los
 def test_why_the_pods_of_the_newest_attempt_wait_is_seen_however_many_of_former_ones_have_ended() -> None:
     cache = informer()
     for number in range(900):
-        cache._take({"type": "ADDED", "object": numbered(number, terminated_pod(0), seconds=number)})
+        cache.take({"type": "ADDED", "object": numbered(number, terminated_pod(0), seconds=number)})
     for number in range(900, 1000):
-        cache._take({"type": "ADDED", "object": numbered(number, pod(node=None), seconds=number)})
+        cache.take({"type": "ADDED", "object": numbered(number, pod(node=None), seconds=number)})
     for number in range(1000, 1156):
-        cache._take({"type": "ADDED", "object": numbered(number, pod(), seconds=number)})
+        cache.take({"type": "ADDED", "object": numbered(number, pod(), seconds=number)})
 
     kept = {each["metadata"]["name"] for each in cache.labelled("a")}
 

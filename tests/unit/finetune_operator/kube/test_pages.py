@@ -14,6 +14,7 @@ from finetune_operator.controller.cache import FineTuneJobs
 from finetune_operator.job.finetunejob import Key
 from finetune_operator.kube.client import FINETUNEJOBS, JOBS, Kube
 from finetune_operator.kube.informer import Informer
+from finetune_operator.kube.object_store import ObjectStore
 from finetune_operator.kube.pages import Page
 
 REST = {"kind": "Status", "code": 410, "reason": "Expired", "metadata": {"continue": "the rest as it is now"}}
@@ -80,16 +81,13 @@ async def test_jobs_are_compared_to_the_end_of_such_a_list() -> None:
 
 
 async def test_children_are_compared_to_the_end_of_such_a_list() -> None:
-    client = Client(FORGOTTEN)
-    informer = Informer(kube(client), JOBS, label=None, on_change=lambda _: None, resync_seconds=3600)
+    store = ObjectStore("jobs", label=None, on_change=lambda _: None)
     for each in (an_object("a", 55), an_object("b", 4), an_object("x", 40)):
-        informer._take({"type": "ADDED", "object": each})
-    pages = informer._kube.pages
-    informer._kube.pages = lambda *given, pause: pages(*given)  # type: ignore[method-assign]
+        store.take({"type": "ADDED", "object": each})
 
-    await informer._compare(None)
+    await store.compare(kube(Client(FORGOTTEN)).pages(JOBS, None, store.read), None)
 
-    assert [name for name in "abxyz" if informer.get("team-a", name)] == ["a", "b", "y", "z"]
+    assert [name for name in "abxyz" if store.get("team-a", name)] == ["a", "b", "y", "z"]
 
 
 async def test_what_the_end_of_such_a_list_shows_is_not_taken_back_by_the_watch_that_goes_on_from_its_begin() -> None:
@@ -97,29 +95,27 @@ async def test_what_the_end_of_such_a_list_shows_is_not_taken_back_by_the_watch_
     await informer._list(None)
     former = merged(an_object("y", 56), {"metadata": {"uid": "the y before"}})
 
-    informer._take({"type": "MODIFIED", "object": an_object("y", 55)})
-    informer._take({"type": "DELETED", "object": former})
+    informer.take({"type": "MODIFIED", "object": an_object("y", 55)})
+    informer.take({"type": "DELETED", "object": former})
     y = informer.get("team-a", "y")
-    informer._take({"type": "DELETED", "object": an_object("y", 71)})
+    informer.take({"type": "DELETED", "object": an_object("y", 71)})
 
     assert y == an_object("y", 60)
     assert [name for name in "byz" if informer.get("team-a", name)] == ["b", "z"]
 
 
 async def test_what_a_list_shows_to_be_gone_does_not_come_again_by_a_comparison_that_began_before() -> None:
-    informer = Informer(kube(Client({})), JOBS, label=None, on_change=lambda _: None, resync_seconds=3600)
-    informer._take({"type": "ADDED", "object": an_object("a", 4)})
+    store = ObjectStore("jobs", label=None, on_change=lambda _: None)
+    store.take({"type": "ADDED", "object": an_object("a", 4)})
 
-    async def pages(*_: Any, **__: Any) -> AsyncIterator[Page]:
+    async def pages() -> AsyncIterator[Page]:
         yield Page([], "50")
-        await informer._replace([], None)
-        yield Page([informer._read(an_object("a", 4)) or {}], "50")
+        await store.replace([], None)
+        yield Page([store.read(an_object("a", 4)) or {}], "50")
 
-    informer._kube.pages = pages  # type: ignore[method-assign]
+    await store.compare(pages(), None)
 
-    await informer._compare(None)
-
-    assert informer.get("team-a", "a") is None
+    assert store.get("team-a", "a") is None
 
 
 @pytest.mark.parametrize(

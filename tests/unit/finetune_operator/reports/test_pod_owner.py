@@ -52,7 +52,7 @@ class World:
 
     def see(self, kind: Kind, raw: dict[str, Any]) -> None:
         informer = self.jobs if kind is JOBS else self.pods
-        informer._take({"type": "ADDED", "object": merged(raw, {"metadata": {"resourceVersion": "1"}})})
+        informer.take({"type": "ADDED", "object": merged(raw, {"metadata": {"resourceVersion": "1"}})})
 
     def catch_up(self, *but: str) -> None:
         """All caches but these are as new as can be."""
@@ -79,7 +79,7 @@ def test_a_pod_that_was_known_and_is_gone_is_refused_at_once_and_one_that_is_not
     world = World((JOBS, owned(job(), FINETUNEJOB)), (PODS, owned(pod(), JOB)))
     before = world.ask()
 
-    world.pods._take({"type": "DELETED", "object": merged(owned(pod(), JOB), {"metadata": {"resourceVersion": "2"}})})
+    world.pods.take({"type": "DELETED", "object": merged(owned(pod(), JOB), {"metadata": {"resourceVersion": "2"}})})
 
     assert (before, world.ask()) == (KEY, None)
     assert world.ask(Caller("team-a", "yelp-1", "uid-of-its-successor")) == "not yet"
@@ -213,7 +213,7 @@ def test_a_known_pod_that_is_let_go_because_its_finetunejob_is_not_there_is_kept
     before = world.ask()
 
     world.keeps = None
-    world.pods._take({"type": "MODIFIED", "object": merged(owned(pod(), JOB), {"metadata": {"resourceVersion": "2"}})})
+    world.pods.take({"type": "MODIFIED", "object": merged(owned(pod(), JOB), {"metadata": {"resourceVersion": "2"}})})
 
     assert (before, world.ask()) == (KEY, "not yet")
 
