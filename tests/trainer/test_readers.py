@@ -395,6 +395,8 @@ PAGE = b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>\n"
         ("a.csv", PAGE, "a page of HTML, and not .csv", "Download the file itself"),
         ("a.json", PAGE, "a page of HTML, and not .json", "Download the file itself"),
         ("a.parquet", PAGE, "a page of HTML, and not .parquet", "Download the file itself"),
+        ("a.csv", b'{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n', "JSON, and not .csv", "end in .jsonl"),
+        ("a.tsv", b'\xef\xbb\xbf[\n {"text": "a"}]', "JSON, and not .tsv", "end in .jsonl"),
         ("a.csv", POINTER, "a git LFS pointer", "git lfs pull"),
         ("a.jsonl", POINTER, "a git LFS pointer", "git lfs pull"),
         ("a.parquet", POINTER, "a git LFS pointer", "git lfs pull"),
@@ -410,7 +412,15 @@ def test_a_file_that_is_not_what_its_name_says_is_called_what_it_is(
     assert (found.reason == "FileIsLfsPointer") == (content == POINTER)
 
 
-@pytest.mark.parametrize("column", ["PAR1", "ARROW1", "version", "PK"])
+@pytest.mark.parametrize("content", ["{'text': 'a', 'label': 0}\n", "[{'text': 'a', 'label': 0}]"])
+def test_objects_in_pythons_own_form_are_told_as_such(read: Read, content: str) -> None:
+    found = failure(read, {"a.jsonl": content})
+
+    assert found.reason == "DatasetUnreadable"
+    assert found.hint == "write it by json.dumps: Python's own form, in which str and print write objects, is no JSON"
+
+
+@pytest.mark.parametrize("column", ["PAR1", "ARROW1", "version", "PK", "{text}"])
 def test_a_header_that_begins_as_another_format_does_is_a_header(read: Read, column: str) -> None:
     assert read({"a.csv": f"{column},text,label\n4,a,x\n"}).dataset[:][column] == [4]
 

@@ -1,5 +1,6 @@
 """What a file holds by its first bytes, where that is not what its name says."""
 
+import re
 from typing import Final
 
 from finetune_api.reasons import Reason
@@ -17,6 +18,7 @@ _FOREIGN = (
     (b"ARROW1\x00\x00", "an Arrow file", "write it as parquet, or by save_to_disk"),
 )
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
+_JSON: Final = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"[^"]*"\s*:')
 _BEFORE_HTML: Final = b" \t\r\n\xef\xbb\xbf"
 
 
@@ -37,6 +39,12 @@ def unlike_its_name(name: str, suffix: str, head: bytes) -> TrainerError | None:
             Reason.DATASET_UNREADABLE,
             f"{name} is a page of HTML, and not {suffix or 'text'}",
             "is it a page to sign in, or of an error? Download the file itself",
+        )
+    if suffix in (".csv", ".tsv") and _JSON.match(head):
+        return data_error(
+            Reason.DATASET_UNREADABLE,
+            f"{name} is JSON, and not {suffix}",
+            "let its name end in .jsonl where each line is an object, else in .json",
         )
     for magic, what, hint in _FOREIGN:
         if head.startswith(magic) and what != suffix[1:]:

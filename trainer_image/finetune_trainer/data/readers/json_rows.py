@@ -225,6 +225,14 @@ def _object(file: DataFile, where: str, value: Any) -> dict[str, Any]:
     )
 
 
+def _remedy(error: json.JSONDecodeError, text: str) -> str:
+    if error.msg == "Extra data":
+        return "write one object a line and nothing between the lines (jsonl), or all objects in one list"
+    if text.lstrip().startswith(("{'", "[{'")):
+        return "write it by json.dumps: Python's own form, in which str and print write objects, is no JSON"
+    return "correct or drop the line; is the file whole?"
+
+
 def _parsed(file: DataFile, line: int, text: str) -> Any:
     try:
         return json.loads(text.rstrip(), object_pairs_hook=_once)
@@ -238,9 +246,7 @@ def _parsed(file: DataFile, line: int, text: str) -> Any:
         raise data_error(
             Reason.DATASET_UNREADABLE,
             f"{file.name} cannot be read: line {line + error.lineno - 1}, column {error.colno} is no JSON: {error.msg}",
-            "write one object a line and nothing between the lines (jsonl), or all objects in one list"
-            if error.msg == "Extra data"
-            else "correct or drop the line; is the file whole?",
+            _remedy(error, text),
         ) from error
     except ValueError as error:  # of a number of thousands of digits
         raise data_error(
