@@ -15,6 +15,7 @@ import torch
 import transformers
 from ruamel.yaml import YAML
 from s3fs import S3FileSystem
+from tests.s3_server import S3
 from tests.trainer.tiny import LONGEST, VOCABULARY, Ended, Settings, Train, make_tokenizer, texts
 from transformers.utils import logging as transformers_logging
 
@@ -122,3 +123,8 @@ def s3(s3_server: "S3", tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "S3"
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(S3FileSystem, "retries", 1)
     return s3_server
+
+
+@pytest.fixture
+def there(s3: S3, tmp_path: Path) -> str:
+    return f"mirror/{tmp_path.name}"
