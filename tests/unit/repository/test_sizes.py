@@ -6,11 +6,29 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-SOURCES = ("operator", "trainer_image", "devcluster/src", "supply_chain", "benchmarks", "demo")
+SOURCES = (
+    "operator",
+    "trainer_image",
+    "devcluster/src",
+    "devcluster/tests",
+    "supply_chain",
+    "benchmarks",
+    "demo",
+    "tests",
+)
 LINES = 400
 LINES_OF_A_FUNCTION = 60
-LONG = {"operator/finetune_cli/commands/init.py:init"}
-"""Its options, which typer reads off its parameters, take more lines than what it does."""
+LONG_FILES = {"tests/unit/finetune_api/profile_cases.py", "tests/unit/finetune_api/wrong_specs.py"}
+"""Each is one table, of which every row is a case."""
+LONG_FUNCTIONS = {
+    # Its options, which typer reads off its parameters, take more lines than what it does.
+    "operator/finetune_cli/commands/init.py:init",
+    # A whole manifest stands in each.
+    "tests/unit/chart/test_deployment.py:test_the_deployment_is_hardened_and_told_where_it_is",
+    "tests/unit/finetune_operator/manifests/test_manifests.py:test_the_smallest_job_gets_a_claim_and_a_hardened_job",
+    # The methods of a handler, which a server makes of a class.
+    "tests/unit/finetune/api_server.py:serve",
+}
 FUNCTION = re.compile(r"^( *)(?:async )?def (\w+)", re.MULTILINE)
 
 
@@ -30,10 +48,10 @@ def functions(text: str) -> Iterator[tuple[str, int]]:
 
 
 def test_no_file_is_long() -> None:
-    assert [path for path, text in files().items() if text.count("\n") > LINES] == []
+    assert {path for path, text in files().items() if text.count("\n") > LINES} == LONG_FILES
 
 
 def test_no_function_is_longer_than_a_screen() -> None:
     every = ((f"{path}:{name}", lines) for path, text in files().items() for name, lines in functions(text))
 
-    assert {function for function, lines in every if lines > LINES_OF_A_FUNCTION} == LONG
+    assert {function for function, lines in every if lines > LINES_OF_A_FUNCTION} == LONG_FUNCTIONS
