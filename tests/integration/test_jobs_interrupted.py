@@ -72,7 +72,8 @@ def suspend_and_resume(space: Space, pod: dict[str, Any]) -> Interrupted:
     return Interrupted(before, suspended, pods, space.end_of("paused"))
 
 
-@pytest.fixture(scope="module")
+# Where workers take tests from each other, one may come back to this module: the jobs are there once.
+@pytest.fixture(scope="session")
 def interrupted(space: Space, stand_in: StandIn) -> Iterator[tuple[Interrupted, Interrupted]]:
     """Two jobs at once: one that loses its pod, and one that is suspended, which to a trainer is the same."""
     with ThreadPoolExecutor() as threads:

@@ -32,7 +32,8 @@ JOBS: dict[str, dict[str, Any]] = {
 TABLE = {"trainRows": 128, "evaluationRows": 32, "steps": 64, "batchSize": 8}
 
 
-@pytest.fixture(scope="module")
+# Where workers take tests from each other, one may come back to this module, in any order: the jobs are there once.
+@pytest.fixture(scope="session")
 def jobs(space: Space, stand_in: StandIn) -> Iterator[Space]:
     wrong = {"wrong-for-gpu": {**JOBS["wrong-for-gpu"], "pod": stand_in()}}
     space.apply(*(finetunejob(name, **spec) for name, spec in {**JOBS, **wrong}.items()))
@@ -147,9 +148,10 @@ def test_an_outage_of_the_operator_while_the_preflight_runs_costs_nothing(
     assert jobs.get("job", preflight_job_name("outlives"))["metadata"]["uid"] == checking["metadata"]["uid"]
 
 
-def test_deleting_a_job_deletes_its_preflight(jobs: Space) -> None:
-    jobs.end_of("wrong-for-gpu")
-    jobs.kubectl("delete", "ftj", "wrong-for-gpu")
+def test_deleting_a_job_deletes_its_preflight(space: Space, stand_in: StandIn) -> None:
+    space.apply(finetunejob("checked-and-deleted", **JOBS["wrong-for-gpu"], pod=stand_in()))
+    space.end_of("checked-and-deleted")
+    space.kubectl("delete", "ftj", "checked-and-deleted")
 
-    left = lambda: jobs.list("jobs,pods", "finetune.dev/job-name=wrong-for-gpu")  # noqa: E731
+    left = lambda: space.list("jobs,pods", "finetune.dev/job-name=checked-and-deleted")  # noqa: E731
     wait_for(left, lambda found: not found, "its children to go")

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -66,11 +67,13 @@ def the_operator_is_well(operator: OperatorProcess) -> None:
 @pytest.fixture(scope="module")
 def poisoned(space: Space, operator_process: OperatorProcess) -> Iterator[list[str]]:
     """Names of jobs that are deep, and of jobs that are large."""
+    # Those of before may be on their way out where a worker comes back to this module.
+    made = uuid.uuid4().hex[:8]
     deep = {
-        **{f"lists-{depth}": "[" * depth + "]" * depth for depth in (100, 900, 1200, 9000)},
-        **{f"maps-{depth}": '{"a":' * depth + "1" + "}" * depth for depth in (100, 900, 1200, 2000)},
+        **{f"lists-{depth}-{made}": "[" * depth + "]" * depth for depth in (100, 900, 1200, 9000)},
+        **{f"maps-{depth}-{made}": '{"a":' * depth + "1" + "}" * depth for depth in (100, 900, 1200, 2000)},
     }
-    large = {f"large-{number}": json.dumps([{"k": "v" * 1000}] * 1190) for number in range(12)}
+    large = {f"large-{number}-{made}": json.dumps([{"k": "v" * 1000}] * 1190) for number in range(12)}
     with without_bounds(space):
         for name, arguments in {**deep, **large}.items():
             answer = create(space, name, arguments)
