@@ -14,6 +14,8 @@ from finetune_trainer.storage.layout import MODEL, NEW, WRITE_PROBE
 from finetune_trainer.storage.place import Entry
 
 _FILES_AT_ONCE = 4
+_LOOK_SECONDS = 10.0
+"""For what lies beside a place that is not there. A folder may have millions of objects, a thousand in an answer."""
 _NO_CONDITIONS = ("NotImplemented", "InvalidArgument", "InvalidRequest")
 
 
@@ -57,7 +59,7 @@ class Bucket:
         if not above:
             return None
         try:
-            found = self._filesystem().ls(above, detail=False)
+            found = self._filesystem().ls(above, detail=False, timeout=_LOOK_SECONDS)
         except Exception:  # noqa: BLE001 - it is asked for to explain another failure, and each library has its own
             return None
         return sorted({path.rstrip("/").rpartition("/")[2] for path in found} - {""})

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import logging
+import sys
 import threading
 from urllib.parse import quote, quote_plus
 
@@ -88,8 +89,11 @@ def test_short_values_and_usual_text_are_left_alone() -> None:
 def test_log_records_of_any_logger_and_their_tracebacks_hold_no_secret(
     planted: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    # As it is before a trainer has run in this process, which guards the logs for good.
+    for place in (threading, sys):
+        monkeypatch.setattr(place, "excepthook", place.excepthook)
     factory = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(logging.LogRecord)
     try:
         guard_logs()
         try:
