@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from http import HTTPStatus
 from typing import Final
 
@@ -77,7 +78,8 @@ def shared_cause(error: BaseException) -> str | None:
     connection. None where the answer is about what was asked for.
     """
     if not isinstance(error, ApiException):
-        if isinstance(error, aiohttp.ClientError | OSError):
+        # Another OSError is of a file, such as on a disk that is full.
+        if isinstance(error, aiohttp.ClientError | ConnectionError | TimeoutError | socket.gaierror):
             return _NO_ANSWER
         return type(error).__name__ if isinstance(error, NotLeading) else None
     status = int(error.status or 0)

@@ -43,7 +43,7 @@ class Kueue:
         self._kube = kube
         self._clock = clock
         self._places = QueuePlaces(kube, clock)
-        self._missing_rights = MissingRights()
+        self._missing_rights = MissingRights(clock)
         self._silent: TTLCache[str, bool] = TTLCache(_NAMESPACES, ttl=_SILENT_SECONDS, timer=clock)
 
     async def ensure(
@@ -63,7 +63,7 @@ class Kueue:
         about = job.uid, job.start_time, spec.suspend
         if not entry.queue.holds(about, self._clock()):
             answer = await self._pass_on(finetunejob.namespace, job, job.queue, entry, suspend=spec.suspend)
-            longest = self._missing_rights.longest(finetunejob.key, entry, answer.message if answer else "")
+            longest = self._missing_rights.longest(finetunejob.key, entry.queue, answer.message if answer else "")
             entry.queue.note(about, answer, self._clock(), longest=longest)
         cause = entry.queue.cause
         return cause if isinstance(cause, InQueue) else None

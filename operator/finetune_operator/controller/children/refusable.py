@@ -25,7 +25,7 @@ class Refusable:
     def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
         self._kube = kube
         self._clock = clock
-        self._missing_rights = MissingRights()
+        self._missing_rights = MissingRights(clock)
 
     async def attempt(
         self, finetunejob: FineTuneJob, entry: Entry, about: Hashable, what: str, act: Callable[[], Awaitable[Done]]
@@ -46,17 +46,12 @@ class Refusable:
             done = await act()
         except REFUSED as error:
             cause = Cause(Reason.SPEC_REFUSED, f"{what} ({api_message(error)})")
-            longest = self._missing_rights.longest(finetunejob.key, entry, cause.message)
+            longest = self._missing_rights.longest(finetunejob.key, refused, cause.message)
             refused.note(about, cause, self._clock(), longest=longest)
             logger.warning("%s: %s", finetunejob.key, cause.message)
             return cause
-        self.clear(finetunejob, entry)
+        refused.clear()
         return done
-
-    def clear(self, finetunejob: FineTuneJob, entry: Entry) -> None:
-        """Forget what was refused for a job, since it is done or not wanted any more."""
-        entry.refused.clear()
-        self._missing_rights.given(finetunejob.key)
 
     async def delete_job(
         self, finetunejob: FineTuneJob, job: JobState, entry: Entry, *, after_children: bool = False

@@ -108,7 +108,7 @@ class JobSync:
         self, finetunejob: FineTuneJob, observed: Observation, job: JobState, patch: JsonObject | None, entry: Entry
     ) -> Observation:
         if patch is None:
-            self._refusable.clear(finetunejob, entry)
+            entry.refused.clear()
             return observed
         # Only what was seen is built on: a patch of which no answer came may have been the last to say what is requested.
         as_seen = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": job.version}}

@@ -60,7 +60,7 @@ class Lost:
         becomes = "Kubernetes has given the pod up"
         if self.pod.gone_by is None:
             tolerated = "the time that it tolerates this (5 min by default)"
-            becomes = f"the pod goes on if the node is back within {tolerated}; then Kubernetes gives the pod up"
+            becomes = f"the pod goes on if the node is back within {tolerated}; after that Kubernetes gives the pod up"
         return (
             f"{what}: {becomes}, and replaces it once the node is back. If that is gone for good, "
             f"`kubectl delete node {node}`; if it is off, "

@@ -22,7 +22,10 @@ _MISSING: Final = (
     (re.compile(r'persistentvolumeclaim "([^"]+)" not found'), "PersistentVolumeClaim"),
     (re.compile(r'secret "([^"]+)" not found'), "Secret"),
     (re.compile(r'configmap "([^"]+)" not found'), "ConfigMap"),
+    (re.compile(r'resourceclaimtemplate\.resource\.k8s\.io "([^"]+)" not found'), "ResourceClaimTemplate"),
 )
+_MISSING_ITEM: Final = re.compile(r"references non-existent (secret|config) key: (\S+)")
+"""Of a volume, whose object kubelet does not name."""
 _MISSING_KEY: Final = re.compile(r"couldn't find key (\S+) in (Secret|ConfigMap) [^/\s]+/(\S+)")
 
 
@@ -33,6 +36,9 @@ def remedy(cause: Cause, spec: FineTuneJobSpec) -> str:
     if key := _MISSING_KEY.search(cause.message):
         named = _fields_naming(key[2], key[3], spec)
         return f"add the key {key[1]} to it, or create the job again with another key or {key[2]}{named}"
+    if item := _MISSING_ITEM.search(cause.message):
+        kind = "Secret" if item[1] == "secret" else "ConfigMap"
+        return f"add the key {item[2]} to the {kind}, or create the job again with other items of it in pod.volumes"
     for pattern, kind in _MISSING:
         if missing := pattern.search(cause.message):
             return _create(kind, missing[1], spec)
@@ -59,6 +65,9 @@ def _references(spec: FineTuneJobSpec) -> Iterator[tuple[str, tuple[str, str | N
     yield "model.source", ("PersistentVolumeClaim", claim_of(spec.model.source))
     yield "dataset.source", ("PersistentVolumeClaim", claim_of(spec.dataset.source))
     yield "output.uri", ("PersistentVolumeClaim", claim_of(spec.output.uri or ""))
+    if pod.accelerator is not None:
+        template = pod.accelerator.resource_claim_template_name
+        yield "pod.accelerator.resourceClaimTemplateName", ("ResourceClaimTemplate", template)
     credentials = {"model": spec.model, "dataset": spec.dataset, "output": spec.output, "tracking": tracking}
     for role, holder in credentials.items():
         if holder is not None and holder.secret_ref is not None:

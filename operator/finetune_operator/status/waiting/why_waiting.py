@@ -163,6 +163,6 @@ def _explain(cause: Cause, spec: FineTuneJobSpec) -> str:
         name, _, why = message.partition(": ")
         message = f"{name}: {unwrap(why)}" if why else name
     what = _HINTS.get(cause.reason)
-    if what is None:
-        return message or "starting the container"
-    return "; ".join(filter(None, (f"{what}: {message}", remedy(cause, spec)))) if message else what
+    if not message:
+        return what or "starting the container"
+    return "; ".join(filter(None, (f"{what}: {message}" if what else message, remedy(cause, spec))))

@@ -7,6 +7,7 @@ from datetime import timedelta
 import aiohttp
 import pytest
 from tests.unit.finetune_operator.fake_api import FakeApi, refusal
+from tests.unit.finetune_operator.polling import until
 from tests.unit.finetune_operator.samples import START, finetunejob, job, observation, parsed
 from tests.unit.finetune_operator.virtual_time import run_in_virtual_time
 
@@ -122,8 +123,7 @@ async def test_the_lease_the_watches_and_the_jobs_say_it_together_though_they_me
     )
     await MonthlyUse(away, namespace="ns", name="use").read()
     holding = asyncio.create_task(lease.run(lambda: asyncio.sleep(3600)))
-    while len(caplog.records) < 3:  # noqa: ASYNC110 - the Lease has no event for a test
-        await asyncio.sleep(0)
+    await until(lambda: len(caplog.records) >= 3)
     holding.cancel()
     await asyncio.wait([holding])
 

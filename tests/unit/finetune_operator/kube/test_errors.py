@@ -1,5 +1,8 @@
 """Answers that are none of Kubernetes': a proxy before the API server may give any."""
 
+import errno
+import socket
+
 import aiohttp
 import pytest
 from kubernetes.aio.client import ApiException
@@ -75,3 +78,11 @@ def test_an_answer_is_explained_by_its_message_if_it_has_one() -> None:
     assert explained(ApiException(status=500, reason="Internal Server Error")) == "500 Internal Server Error"
     assert explained(refusal(500, "x" * 100_000)) == f"500 refused: {'x' * 512}"
     assert explained(OSError("gone")) == "OSError gone"
+
+
+def test_only_what_fails_on_the_way_to_the_api_server_is_told_together() -> None:
+    on_the_way = [ConnectionResetError(), TimeoutError(), socket.gaierror(-2, "not known"), aiohttp.ClientError()]
+    of_a_file = [OSError(errno.ENOSPC, "no space left"), PermissionError(errno.EROFS, "read-only")]
+
+    assert [shared_cause(error) for error in on_the_way] == ["no answer"] * 4
+    assert [shared_cause(error) for error in of_a_file] == [None, None]

@@ -55,7 +55,7 @@ def test_a_node_that_does_not_answer_is_named_with_its_time_and_what_becomes_of_
         "Pending",
         "NodeLost",
         "node n1 has not answered since 2026-11-20T12:01:00Z: the pod goes on if the node is back within the time that it "
-        "tolerates this (5 min by default); then Kubernetes gives the pod up, and replaces it once the node is back. "
+        "tolerates this (5 min by default); after that Kubernetes gives the pod up, and replaces it once the node is back. "
         "If that is gone for good, `kubectl delete node n1`; if it is off, "
         "`kubectl taint node n1 node.kubernetes.io/out-of-service=nodeshutdown:NoExecute`",
     )

@@ -49,6 +49,17 @@ MOUNTING = "MountVolume.SetUp failed for volume"
             "add the key token to it, or create the job again with another key or Secret in pod.env",
         ),
         (
+            "FailedMount",
+            f'{MOUNTING} "words" : references non-existent config key: de.txt',
+            "add the key de.txt to the ConfigMap, or create the job again with other items of it in pod.volumes",
+        ),
+        (
+            "FailedResourceClaimCreation",
+            'PodResourceClaim gpus: resource claim template "h200": resourceclaimtemplate.resource.k8s.io "h200" not found',
+            "create the ResourceClaimTemplate, or create the job again with another one in "
+            "pod.accelerator.resourceClaimTemplateName",
+        ),
+        (
             "FailedScheduling",
             '0/1 nodes are available: persistentvolumeclaim "data" not found. preemption: 0/1 nodes are available',
             "create the PersistentVolumeClaim, or create the job again with another one in dataset.source",
@@ -66,6 +77,7 @@ def test_what_a_pod_names_and_the_namespace_lacks_is_told_with_its_field_and_a_r
             "serviceAccountName": "trainer",
             "priorityClassName": "urgent",
             "runtimeClassName": "kata",
+            "accelerator": {"resourceClaimTemplateName": "h200"},
             "volumes": [{"name": "words", "configMap": {"name": "words"}}],
             "env": [{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hub", "key": "token"}}}],
         },
