@@ -26,9 +26,11 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 """Git's large file storage has it where `git lfs pull` would put the content."""
 _TEXT_FILES = re.compile(
     r"(generation_|adapter_)?config\.json|.*\.index\.json|(tokenizer|chat_template|special_tokens|added_tokens).*\.(json|jinja)"
-    r"|vocab\.(json|txt)|merges\.txt"
 )
 """Those that are read as UTF-8. A byte order mark is no JSON, and becomes a part of a template, or of a vocabulary's first word."""
+WORDS: Final = "tokenizer.json"
+_VOCABULARY = re.compile(r"vocab\.(json|txt)|merges\.txt")
+"""So are these, where there is no tokenizer.json, which holds what is in them."""
 _ATTENTION = ("eager", "sdpa", "flex_attention", "paged|eager")
 """What is part of transformers and torch."""
 _PACKAGES = {
@@ -93,14 +95,18 @@ def read_settings(file: Path, source: str) -> dict[str, Any]:
         TrainerError: MODEL when a file beside it is not there in truth, or is not UTF-8, it is no JSON object, or a field leads to code that is
             not installed here.
     """
+    own_words = (file.parent / WORDS).is_file()
     for path in sorted(file.parent.iterdir()):
-        if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(_POINTER):
+        if not path.is_file():  # such as a link to what is not there: whoever needs it says so
+            continue
+        if path.stat().st_size < 1024 and path.read_bytes().startswith(_POINTER):
             raise model_error(
                 Reason.FILE_IS_LFS_POINTER,
                 f"{source}: {path.name} is a git LFS pointer, and not the file itself",
                 "fetch the files: git lfs pull; or copy the model by hf download",
             )
-        if _TEXT_FILES.fullmatch(path.name) and (told := _mark(_begin_of(path))):
+        read = _TEXT_FILES.fullmatch(path.name) or (_VOCABULARY.fullmatch(path.name) and not own_words)
+        if read and (told := _mark(_begin_of(path))):
             raise other_encoding(source, f"{path.name} {told}")
     try:
         settings = read_json(file)

@@ -14,9 +14,9 @@ from huggingface_hub.errors import EntryNotFoundError
 from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.text import listed
-from finetune_trainer.models.model_files import OtherEncodingError, other_encoding, read_json
+from finetune_trainer.models.model_files import WORDS, OtherEncodingError, other_encoding, read_json
 
-_CONFIG, _WORDS = "tokenizer_config.json", "tokenizer.json"
+_CONFIG = "tokenizer_config.json"
 _SETTINGS = (_CONFIG, "special_tokens_map.json")
 _NEVER_OPENED = ("chat_template", "name_or_path", "_name_or_path", "special_tokens_map_file")
 """Fields in which `save_pretrained` leaves what it likes, such as where the files were before."""
@@ -47,7 +47,7 @@ def check_names_no_files(place: str, arguments: Mapping[str, Any], source: str) 
             raise other_encoding(source, str(error)) from error
         for field, value in _texts(content):
             if _leads_elsewhere(value, own) and not (
-                (name, field) == (_CONFIG, _OVERRIDDEN) and _find(place, _WORDS, arguments)
+                (name, field) == (_CONFIG, _OVERRIDDEN) and _find(place, WORDS, arguments)
             ):
                 raise model_error(
                     Reason.MODEL_UNREADABLE,

@@ -1,13 +1,16 @@
 """What a model's files say never leads to code of the Hub: each way to it is refused before anything is loaded."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoConfig, BertConfig, GenerationConfig, T5Config, T5ForConditionalGeneration
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import AutoConfig, AutoTokenizer, BertConfig, GenerationConfig, T5Config, T5ForConditionalGeneration
 
 from finetune_api.report import ExitCode
 from finetune_api.sources import ModelSource
@@ -165,3 +168,29 @@ def test_a_file_of_others_may_be_written_as_they_like(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("read me", encoding="utf-16")
 
     assert read_settings(tmp_path / "config.json", "it") == {"model_type": "bert"}
+
+
+@pytest.mark.parametrize("name", FILES[1:])
+def test_what_has_the_name_of_a_file_and_is_none_is_left_to_whoever_needs_it(tmp_path: Path, name: str) -> None:
+    makers = {"link": lambda path: path.symlink_to("/nonexistent/blob"), "folder": Path.mkdir, "pipe": os.mkfifo}
+    for kind, make in makers.items():
+        (tmp_path / kind).mkdir()
+        model_folder(tmp_path / kind, {})
+        make(tmp_path / kind / name)
+
+    read = {kind: read_settings(tmp_path / kind / "config.json", "it") for kind in makers}
+
+    assert read == {kind: {"model_type": "bert"} for kind in makers}
+
+
+def test_a_vocabulary_that_nobody_reads_beside_a_tokenizer_json_may_begin_with_a_byte_order_mark(
+    tmp_path: Path,
+) -> None:
+    model_folder(tmp_path, {})
+    (tmp_path / "vocab.txt").write_text("a\nb\nc", encoding="utf-8-sig")
+    words = Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a"))
+    words.save(str(tmp_path / "tokenizer.json"))
+
+    assert read_settings(tmp_path / "config.json", "it") == {"model_type": "bert"}
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert {word for word in tokenizer.get_vocab() if word not in tokenizer.all_special_tokens} == {"a", "b"}
