@@ -11,6 +11,16 @@ from finetune_api.reasons import Reason
 from finetune_trainer.base.errors import TrainerError, model_error
 from finetune_trainer.base.run_warnings import warn
 
+_NO_PADDING = (
+    "pad_token_id, the token that fills up texts where a decoder reads them",
+    "set it there to the id of the padding token of its tokenizer",
+)
+_NO_START = (
+    "decoder_start_token_id, the token with which each text begins that it writes",
+    "set it there as the model was trained: T5 and Marian begin with the padding token, BART with the end of text, and a decoder that "
+    "was made of BERT with [CLS]",
+)
+
 
 def align_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer) -> None:
     """Take the tokenizer's padding, begin and end into the model's configuration, as transformers' Trainer does.
@@ -50,19 +60,16 @@ def check_special_tokens(model: PreTrainedModel, tokenizer: Tokenizer, source: s
 
 
 def _check_begins(model: PreTrainedModel, source: str) -> None:
-    """A decoder knows the token that each text begins with, by its own field of the configuration or another one."""
+    """A decoder knows the token that each text begins with, by its own field of the configuration or another one, and the one that pads."""
     begin = getattr(model, "prepare_decoder_input_ids_from_labels", None)
-    if begin is None or getattr(model.config, "decoder_start_token_id", None) is not None:
+    if begin is None:
         return
+    pad = getattr(model.config, "pad_token_id", None)
     try:
-        begin(labels=torch.zeros(1, 1, dtype=torch.long))
+        begin(labels=torch.tensor([[1 if pad == 0 else 0]]))  # a text has a token that does not pad
     except (TypeError, ValueError, AttributeError) as error:
-        raise model_error(
-            Reason.MODEL_CONFIG_WRONG,
-            f"{source}: its config.json has no decoder_start_token_id, the token with which each text begins that it writes",
-            "set it there as the model was trained: T5 and Marian begin with the padding token, BART with the end of text, and a decoder that "
-            "was made of BERT with [CLS]",
-        ) from error
+        lacks, hint = _NO_PADDING if pad is None else _NO_START
+        raise model_error(Reason.MODEL_CONFIG_WRONG, f"{source}: its config.json has no {lacks}", hint) from error
 
 
 def count_embeddings(model: Any) -> int | None:

@@ -20,8 +20,13 @@ def bart(start: int | None) -> Any:
     return transformers.BartForConditionalGeneration(transformers.BartConfig(**SIZES, decoder_start_token_id=start))
 
 
-def t5(start: int | None) -> Any:
-    return transformers.T5ForConditionalGeneration(transformers.T5Config(**T5, decoder_start_token_id=start))
+def t5(start: int | None, **fields: Any) -> Any:
+    return transformers.T5ForConditionalGeneration(transformers.T5Config(**T5, decoder_start_token_id=start, **fields))
+
+
+def mbart(pad: int | None) -> Any:
+    """It begins with the last token of a text, and has no decoder_start_token_id."""
+    return transformers.MBartForConditionalGeneration(transformers.MBartConfig(**SIZES, pad_token_id=pad))
 
 
 @pytest.mark.parametrize("make", [bart, t5])
@@ -33,6 +38,25 @@ def test_a_configuration_that_names_no_token_to_begin_with_is_refused(make: Any)
     assert caught.value.message == (
         "it: its config.json has no decoder_start_token_id, the token with which each text begins that it writes"
     )
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: mbart(None), lambda: t5(0, pad_token_id=None), lambda: t5(None, pad_token_id=None)]
+)
+def test_a_padding_token_that_is_missing_is_not_told_as_the_one_to_begin_with(make: Any) -> None:
+    with pytest.raises(TrainerError) as caught:
+        check_special_tokens(make(), byte_tokenizer(None), "it")
+
+    assert caught.value.reason == "ModelConfigWrong"
+    assert caught.value.message == (
+        "it: its config.json has no pad_token_id, the token that fills up texts where a decoder reads them"
+    )
+    assert caught.value.hint == "set it there to the id of the padding token of its tokenizer"
+
+
+@pytest.mark.parametrize("pad", [0, 1])
+def test_a_decoder_that_begins_with_the_last_token_of_a_text_needs_no_token_of_its_own(pad: int) -> None:
+    check_special_tokens(mbart(pad), byte_tokenizer(None), "it")
 
 
 @pytest.mark.parametrize("make", [bart, t5])
