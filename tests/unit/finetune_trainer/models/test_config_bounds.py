@@ -17,13 +17,13 @@ from finetune_trainer.models.config_bounds import check_bounds
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000"),
-        ({"num_hidden_layers": 100_000}, "num_hidden_layers is 100000"),
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000, and no more than 10000 are built"),
+        ({"num_hidden_layers": 100_000}, "num_hidden_layers is 100000, and no more than 10000 are built"),
         (
             {"num_hidden_layers": 5_000},
             "num_hidden_layers is 5000, and its files hold 12 weights, the largest of 128 numbers",
         ),
-        ({"vocab_size": 10**12}, "vocab_size is 1000000000000"),
+        ({"vocab_size": 10**12}, "vocab_size is 1000000000000, and no more than 1000000000 are built"),
         ({"vocab_size": 129}, "vocab_size is 129, and its files hold 12 weights, the largest of 128 numbers"),
     ],
 )
@@ -51,6 +51,15 @@ def test_a_model_is_found_whose_configuration_counts_what_there_is(folder: Path)
         {"decoder": {"vocab_size": 10**6}},
         {"n_layer": 10**6},
         {"encoder_layers": 10**6},
+        {"inner_group_num": 10**6},
+        {"num_hidden_groups": 10**6},
+        {"num_feedforward_networks": 10**6},
+        {"num_hash_functions": 10**6},
+        {"num_experts": 10**6},
+        {"num_local_experts": 10**6},
+        {"moe_num_shared_experts": 10**6},
+        {"n_routed_experts": 10**6},
+        {"folding_trunk": {"num_blocks": 10**6}},
     ],
 )
 def test_fields_of_parts_and_of_other_names_are_bounded_too(config: dict[str, Any]) -> None:
@@ -58,7 +67,39 @@ def test_fields_of_parts_and_of_other_names_are_bounded_too(config: dict[str, An
         check_bounds(config, "it", {"x": torch.empty(4, 4)})
 
 
-@pytest.mark.parametrize("config", [{"max_window_layers": 10**6}, {"num_hidden_layers": 400}, {"layers": ["a"]}])
+@pytest.mark.parametrize("field", ["block_sizes", "block_repeats", "depths", "num_block_repeats", "stage_num_blocks"])
+def test_layers_that_are_counted_by_parts_are_bounded_together(field: str) -> None:
+    check_bounds({field: [400, 600]}, "it", {"x": torch.empty(4, 4)})
+
+    with pytest.raises(TrainerError) as caught:
+        check_bounds({field: [-(10**9), 400, 601]}, "it", {"x": torch.empty(4, 4)})
+
+    assert caught.value.message.endswith(
+        f": {field} is [-1000000000, 400, 601], and its files hold 1 weights, the largest of 16 numbers"
+    )
+
+
+@pytest.mark.parametrize("fields", [{"block_sizes": [10**9]}, {"block_sizes": [1] * 20_000}])
+def test_layers_that_are_counted_by_parts_are_bounded_without_weights_too(fields: dict[str, Any]) -> None:
+    with pytest.raises(TrainerError, match=r"block_sizes is \[1.{,200}, and no more than 10000 are built$"):
+        check_bounds(fields, "it")
+
+
+def test_files_that_hold_no_weight_do_not_make_the_vocabulary_wrong() -> None:
+    check_bounds({"num_hidden_layers": 12, "vocab_size": 30_000}, "it", {})
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"max_window_layers": 10**6},
+        {"num_hidden_layers": 400},
+        {"layers": ["a"]},
+        {"num_experts_per_tok": 8, "num_experts": 512, "num_local_experts": None, "moe_num_experts": [64, 64]},
+        {"moe_layers": list(range(100)), "expert_layer_period": 2},
+        {"block_sizes": [4, 4, 4], "block_size": 10**6, "norm_num_groups": 10**6},
+    ],
+)
 def test_what_counts_nothing_that_is_built_may_be_any_number(config: dict[str, Any]) -> None:
     check_bounds(config, "it", {"x": torch.empty(4, 4)})
 
