@@ -165,6 +165,7 @@ def forbidden(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def a_model(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.write("base/", b"")
     s3.write("base/minilm/config.json", b"{}")
     s3.write("base/words", b"a")
 

@@ -62,7 +62,8 @@ class Bucket:
             found = self._filesystem().ls(above, detail=False, timeout=_LOOK_SECONDS)
         except Exception:  # noqa: BLE001 - it is asked for to explain another failure, and each library has its own
             return None
-        return sorted({path.rstrip("/").rpartition("/")[2] for path in found} - {""})
+        below = {path.rstrip("/") for path in found} - {above}  # consoles make an object for the folder itself
+        return sorted({path.rpartition("/")[2] for path in below} - {""})
 
     def read(self, name: str) -> bytes | None:
         with self._failures():

@@ -16,21 +16,23 @@ from finetune_trainer.storage.neighbours import beside
 
 Problem: TypeAlias = Literal["no credentials", "refused", "not allowed", "no bucket", "missing", "unreachable", "other"]
 
-_NO_CREDENTIALS = frozenset(
-    ("NoCredentialsError", "DefaultCredentialsError", "CredentialUnavailableError", "NoAuthenticationInformation")
-)
+_NO_CREDENTIALS = frozenset(("NoCredentialsError", "CredentialUnavailableError", "NoAuthenticationInformation"))
 _SAID_WITHOUT_CREDENTIALS = (
-    # Google Cloud Storage; azure-identity, of all places where it looked; adlfs.
+    # Google Cloud Storage; google-auth, of all places where it looked; adlfs.
     "Anonymous caller ",
-    "failed to retrieve a token from the included credentials",
+    "default credentials were not found",
     "Must provide either a connection_string or account_name with credentials",
 )
+_CHAIN_FAILED = "failed to retrieve a token from the included credentials"
+_SIGNED_IN = ("Authentication failed", "Microsoft Entra ID error", "AADSTS")
+"""What azure-identity says beside `_CHAIN_FAILED` where one of the places had credentials, which were refused."""
 _REFUSED = frozenset(
     (
         "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidClientTokenId",
         "TokenRefreshRequired", "AuthenticationFailed", "InvalidAuthenticationInfo",
         # Classes of botocore, google-auth and azure-identity.
-        "PartialCredentialsError", "TokenRetrievalError", "RefreshError", "ClientAuthenticationError",
+        "PartialCredentialsError", "TokenRetrievalError", "DefaultCredentialsError", "RefreshError",
+        "ClientAuthenticationError",
     )
 )  # fmt: skip
 _NO_BUCKET = frozenset(("NoSuchBucket", "ContainerNotFound", "InvalidBucketName", "InvalidResourceName"))
@@ -61,7 +63,7 @@ def problem_of(error: BaseException) -> Problem:
     statuses = {_status(cause) for cause in chain}
     if names & _NO_BUCKET or any("bucket does not exist" in str(cause).lower() for cause in chain):
         return "no bucket"
-    if names & _NO_CREDENTIALS or any(said in str(cause) for cause in chain for said in _SAID_WITHOUT_CREDENTIALS):
+    if names & _NO_CREDENTIALS or any(_says_that_none_are_given(str(cause)) for cause in chain):
         return "no credentials"
     if names & _REFUSED or 401 in statuses:
         return "refused"
@@ -174,6 +176,12 @@ def _scratch_full(uri: str, role: Role) -> TrainerError:
 def _is_of_tls(error: BaseException) -> bool:
     """Return whether TLS failed, which does not pass by itself. botocore has a class of its own for it."""
     return isinstance(error, ssl.SSLError) or type(error).__name__ == "SSLError"
+
+
+def _says_that_none_are_given(text: str) -> bool:
+    if _CHAIN_FAILED in text:
+        return not any(said in text for said in _SIGNED_IN)
+    return any(said in text for said in _SAID_WITHOUT_CREDENTIALS)
 
 
 def _is_refusal_of_gcsfs(error: BaseException) -> bool:

@@ -22,12 +22,14 @@ def nothing_at(path: Path) -> str:
 
 
 def names_in(folder: Path) -> list[str] | None:
-    """Return what a folder holds that may be shown; None where that is not known, or nobody's to know."""
+    """Return what a folder holds that may be shown, of more than `_MOST_READ` one more; None where that is not known, or nobody's to know."""
     if reaches_secrets(folder):
         return None
     try:
         with os.scandir(folder) as found:
-            return sorted(each.name for each in islice(found, _MOST_READ) if not each.name.startswith("."))
+            shown = (each.name for each in found if not each.name.startswith("."))
+            names = sorted(islice(shown, _MOST_READ + 1))
+        return names if names or not any(folder.iterdir()) else None
     except OSError:
         return None
 
@@ -37,4 +39,7 @@ def beside(missed: str, where: str, names: Iterable[str] | None) -> str:
     if names is None:
         return ""
     every = list(names)
-    return f"; {where} has {named(every, _MOST)}{did_you_mean(missed, every)}" if every else f"; {where} is empty"
+    if not every:
+        return f"; {where} is empty"
+    some = f"{named(every[:_MOST])} and others" if len(every) > _MOST_READ else named(every, _MOST)
+    return f"; {where} has {some}{did_you_mean(missed, every)}"

@@ -1,17 +1,21 @@
 """What the libraries below fsspec raise, told in our words."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import google.auth
 import pytest
+from azure.core.credentials import AccessToken
 from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
     ResourceNotFoundError,
     ServiceRequestError,
 )
+from azure.identity import AzureCliCredential, ChainedTokenCredential, EnvironmentCredential
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from gcsfs.retry import HttpError, validate_response
 from google.auth.exceptions import DefaultCredentialsError
@@ -48,7 +52,23 @@ def of_azure(kind: type[HttpResponseError], status: int, code: str) -> HttpRespo
 
 
 ANONYMOUS = "Anonymous caller does not have storage.objects.list access to the Google Cloud Storage bucket."
-CHAIN = "DefaultAzureCredential failed to retrieve a token from the included credentials.\nAttempted credentials: …"
+SIGNED_OUT = "AADSTS7000215: Invalid client secret provided"
+
+
+class Refused:
+    """A credential that is there, and that the service does not take."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        raise ClientAuthenticationError(message=self.said)
+
+
+def of_azure_identity(*credentials: Any) -> Exception:
+    with pytest.raises(ClientAuthenticationError) as caught:
+        ChainedTokenCredential(*credentials).get_token("https://storage.azure.com/.default")
+    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -73,9 +93,7 @@ CHAIN = "DefaultAzureCredential failed to retrieve a token from the included cre
         (of_gcs(429, "slow down"), "unreachable"),
         (of_gcs(400, "bad request"), "other"),
         (HttpError({"code": 503, "message": "backend"}), "unreachable"),
-        (DefaultCredentialsError("none"), "no credentials"),
         (of_azure(ClientAuthenticationError, 401, "NoAuthenticationInformation"), "no credentials"),
-        (ClientAuthenticationError(message=CHAIN), "no credentials"),
         (ValueError("Must provide either a connection_string or account_name with credentials!!"), "no credentials"),
         (of_azure(HttpResponseError, 403, "AuthenticationFailed"), "refused"),
         (of_azure(HttpResponseError, 403, "AuthorizationPermissionMismatch"), "not allowed"),
@@ -91,6 +109,53 @@ CHAIN = "DefaultAzureCredential failed to retrieve a token from the included cre
 )
 def test_each_library_s_errors_are_distinguished(error: BaseException, problem: str) -> None:
     assert problem_of(error) == problem
+
+
+def test_azure_s_credentials_are_missing_where_no_place_has_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", "")
+
+    assert problem_of(of_azure_identity(EnvironmentCredential(), AzureCliCredential())) == "no credentials"
+
+
+@pytest.mark.parametrize(
+    "said", [SIGNED_OUT, f"Authentication failed: {SIGNED_OUT}", "Microsoft Entra ID error '(invalid_client) no'"]
+)
+def test_azure_s_credentials_are_refused_where_one_place_has_some_that_are_wrong(
+    monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+
+    assert problem_of(of_azure_identity(EnvironmentCredential(), Refused(said))) == "refused"
+
+
+def of_google_auth() -> Exception:
+    with pytest.raises(DefaultCredentialsError) as caught:
+        google.auth.default()
+    return caught.value
+
+
+def test_google_s_credentials_are_missing_where_no_place_has_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+
+    assert problem_of(of_google_auth()) == "no credentials"
+
+
+@pytest.mark.parametrize("content", [None, "no JSON", "{}"])
+def test_google_s_credentials_are_refused_where_their_file_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "key.json").write_text(content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+
+    assert problem_of(of_google_auth()) == "refused"
 
 
 @pytest.mark.parametrize(

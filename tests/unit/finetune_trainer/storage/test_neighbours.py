@@ -32,7 +32,31 @@ def test_of_a_folder_with_any_number_of_files_a_bounded_number_is_read(
     for number in range(10):
         (tmp_path / f"part-{number}").touch()
 
-    assert len(neighbours.names_in(tmp_path) or []) == 3
+    told = nothing_at(tmp_path / "other")
+
+    assert len(neighbours.names_in(tmp_path) or []) == 4
+    assert (told.endswith(" and others"), " more" in told) == (True, False)
+
+
+def test_a_folder_whose_names_are_all_hidden_is_not_said_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / ".part").touch()
+
+    assert nothing_at(tmp_path / "hidden" / "x") == f"there is nothing at {tmp_path}/hidden/x"
+    assert nothing_at(tmp_path / "empty" / "x") == (
+        f"there is nothing at {tmp_path}/empty/x; the folder {tmp_path}/empty is empty"
+    )
+
+
+def test_hidden_names_count_for_nothing_in_what_is_read_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "_MOST_READ", 2)
+    for name in (".a", ".b", ".c", ".d", "x", "y"):
+        (tmp_path / name).touch()
+
+    assert nothing_at(tmp_path / "other").endswith(" has x, y")
 
 
 @pytest.mark.parametrize("missed", ["AWS_KEY", "secrets/x", "secrets/model/x"])
