@@ -3,7 +3,7 @@
 from collections.abc import Sequence, Set
 from typing import Any
 
-from finetune_trainer.base.text import named, seen
+from finetune_trainer.base.text import listed, named, seen
 from finetune_trainer.data.class_names import look_of
 from finetune_trainer.data.rows import Rows
 
@@ -32,6 +32,8 @@ def where_it_may_be(rows: Rows, column: str, field: str) -> str | None:
             f"'{seen(column)}'; where each folder is a class and each file a text (pos/1.txt, neg/1.txt), with a row for each file: "
             '{"text": …, "label": "pos"}'
         )
+    if not len(rows.dataset):
+        return None
     first = rows.dataset[0]
     if any(isinstance(first[name], list) and column in first[name] for name in there):
         return ONE_OBJECT_A_LINE
@@ -39,20 +41,24 @@ def where_it_may_be(rows: Rows, column: str, field: str) -> str | None:
         return around
     if field in _OF_WORDS and any(map(_are_places, first.values())):
         return f"entities that are given by their places in a text cannot be read: {_WORDS_AND_TAGS}"
-    marks = [name for name in there if _are_marks(rows.dataset[:_SOME][name])]
-    if field == "label" and len(marks) > 1:
+    some: dict[str, list[Any]] = rows.dataset[:_SOME] if field == "label" else {}
+    marks = [name for name, values in some.items() if _are_marks(values)]
+    if len(marks) > 1:
         return (
-            f"where {named(marks)} each mark a class, write one column of jsonl or parquet with a list of the marks in each row "
-            f"({[1] + [0] * (len(marks) - 1)}), or of the classes that it has; else set dataset.columns.label to the one that is learnt"
+            f"set dataset.columns.label to the one that is learnt; where {named(marks)} each mark a class, write one column of jsonl "
+            f"or parquet with a list of the marks in each row ([{listed(['1', *'0' * (len(marks) - 1)])}]), or of the classes that it has"
         )
-    if within := [f"{name}.{key}" for name in there if isinstance(first[name], dict) for key in first[name]]:
+    within = [f"{name}.{key}" for name in there if isinstance(first[name], dict) for key in first[name]]
+    if within and all(isinstance(value, dict) for value in first.values()):
         return f"what is within a column is named with a dot: set dataset.columns.{field} to the one of {named(within)} that holds it"
+    if within:
+        return f"set dataset.columns.{field} to the column that holds it; what is within a column is named with a dot: {named(within)}"
     return None
 
 
 def within_one(rows: Rows, columns: Set[str]) -> str | None:
     """What to do where the rows, by one of these columns, are a list within a single column, as of {"data": [{…}, …]}."""
-    first = rows.dataset[0]
+    first = rows.dataset[0] if len(rows.dataset) else {}
     for name, value in first.items():
         inner = value[0] if isinstance(value, list) and value else None
         if isinstance(inner, dict) and columns & inner.keys():

@@ -13,8 +13,8 @@ from finetune_trainer.data.rows import Rows
 
 _SOME = 20
 """Texts that are looked at for how numbers are written."""
-_MOST = 1e19
-"""The largest number that is learnt: squared errors, and their sum over a batch, are no numbers beyond 3.4e38."""
+_MOST = 1e18
+"""The largest number that is learnt: the squares of 340 such errors in a batch come to 3.4e38, the largest number of 32 bits."""
 _TO_NUMBERS = "set dataset.columns.label to a column of numbers, or leave model.problemType out"
 
 
@@ -35,7 +35,8 @@ def numbers(rows: Rows, column: str) -> list[float]:
     if large is not None:
         raise data_error(
             Reason.COLUMN_TYPE,
-            f"column '{column}' is {found[large]:g} in {rows.name_row(large)}: its square is no number in 32 bits, in which the loss is",
+            f"column '{column}' is {found[large]:g} in {rows.name_row(large)}: squares of such numbers, summed over a batch, may be too large for 32 bits, in "
+            "which the loss is",
             "learn smaller numbers: other units, or their logarithms",
         )
     broken = next((index for index, value in enumerate(found) if not math.isfinite(value)), None)
