@@ -59,6 +59,17 @@ def test_thoughts_within_what_is_said_are_learnt_where_the_template_writes_them(
     assert told == []
 
 
+def test_a_person_who_writes_of_thoughts_does_not_count_among_those_who_have_them(tmp_path: Path) -> None:
+    last_alone = CHATML.replace("m['content']", "(m['content'] if loop.last else m['content'].split('</think>')[-1])")
+    thinking = ("assistant", "<think>hm</think>so.")
+    asked_of_it = chat(("user", "what is </think>?"), thinking)
+
+    _, told = taught(tmp_path, [asked_of_it, chat(ASKED, thinking, ASKED, thinking)], last_alone)
+
+    assert [reason for reason, _ in told] == ["NotInTemplate"]
+    assert "the first is row 2 of split 'train'" in told[0][1]
+
+
 FIRST_SYSTEM = (
     "{% for m in messages %}{% if m.role != 'system' or loop.first %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
     "{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"

@@ -109,6 +109,20 @@ def test_a_chat_that_cannot_be_learnt_is_named(tmp_path: Path, turns: list[Any],
     assert error.hint
 
 
+@pytest.mark.parametrize(
+    ("turn", "hint"),
+    [
+        ({"role": "assistant", "text": "so."}, "rename what is said to content"),
+        ({"role": "assistant", "name": None}, "fill it in or drop the row"),
+        ({"role": "assistant", "name": "eve", "weight": 1}, "fill it in or drop the row"),
+    ],
+)
+def test_what_is_said_is_renamed_only_where_a_turn_may_hold_it(tmp_path: Path, turn: dict[str, Any], hint: str) -> None:
+    error = refused(tmp_path, [{"messages": [*chat(ASKED)["messages"], turn]}], template=TOOLS_CHATML)
+
+    assert (error.reason, error.hint) == ("BadChat", hint)
+
+
 @pytest.mark.parametrize("column", ["tools", "functions", "system"])
 def test_a_column_beside_whose_type_cannot_be_read_is_not_left_out_in_silence(tmp_path: Path, column: str) -> None:
     rows = {

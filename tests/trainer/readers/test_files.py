@@ -106,6 +106,7 @@ PAGE = b"\n<!DOCTYPE html>\n<html><body>Sign in</body></html>\n"
         ("a.parquet", PAGE, "a page of HTML, and not .parquet", "Download the file itself"),
         ("a.csv", b'{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n', "JSON, and not .csv", "end in .jsonl"),
         ("a.tsv", b'\xef\xbb\xbf[\n {"text": "a"}]', "JSON, and not .tsv", "end in .jsonl"),
+        ("a.csv", b'[\n{"text": "a"},\n{"text": "b"}]', "JSON, and not .csv", "end in .jsonl"),
         ("a.csv", POINTER, "a git LFS pointer", "git lfs pull"),
         ("a.jsonl", POINTER, "a git LFS pointer", "git lfs pull"),
         ("a.parquet", POINTER, "a git LFS pointer", "git lfs pull"),
@@ -121,7 +122,7 @@ def test_a_file_that_is_not_what_its_name_says_is_called_what_it_is(
     assert (found.reason == "FileIsLfsPointer") == (content == POINTER)
 
 
-@pytest.mark.parametrize("content", ["{'text': 'a', 'label': 0}\n", "[{'text': 'a', 'label': 0}]"])
+@pytest.mark.parametrize("content", ["{'text': 'a'}\n", "[{'text': 'a'}]", "[\n  {'text': 'a'}]", "{ 'text': 'a'}"])
 def test_objects_in_pythons_own_form_are_told_as_such(read: Read, content: str) -> None:
     found = failure(read, {"a.jsonl": content})
 
@@ -132,6 +133,12 @@ def test_objects_in_pythons_own_form_are_told_as_such(read: Read, content: str) 
 @pytest.mark.parametrize("column", ["PAR1", "ARROW1", "version", "PK", "{text}"])
 def test_a_header_that_begins_as_another_format_does_is_a_header(read: Read, column: str) -> None:
     assert read({"a.csv": f"{column},text,label\n4,a,x\n"}).dataset[:][column] == [4]
+
+
+def test_a_row_whose_first_cell_is_json_is_a_row(read: Read) -> None:
+    told = failure(read, {"a.tsv": '{"lang": "en"}\tpos\n{"lang": "fr"}\tneg\n'})
+
+    assert told.reason == "ColumnNotFound"
 
 
 def test_a_split_without_a_file_that_can_be_read_is_named(read: Read) -> None:

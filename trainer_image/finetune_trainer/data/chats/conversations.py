@@ -273,7 +273,9 @@ def _no_text(message: str, content: Any, entry: Mapping[str, Any]) -> ChatError:
         )
     if not {"content", "value"} & entry.keys() and len(entry) > 1:
         keys = [key for key, inner in entry.items() if inner is not None]
-        return ChatError(f"{message} has no content, only {', '.join(keys)}", "rename what is said to content")
+        others = {*keys} - {"role", "name", *_NOT_FOR_TEMPLATES}
+        hint = "rename what is said to content" if others else "fill it in or drop the row"
+        return ChatError(f"{message} has no content, only {', '.join(keys)}", hint)
     return ChatError(f"{message} has no content that is text", "fill it in or drop the row")
 
 

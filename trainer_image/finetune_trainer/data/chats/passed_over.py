@@ -17,7 +17,7 @@ def parts_of(chat: Chat) -> set[str]:
     roles = {turn["role"] for turn in chat.messages if turn.get("content")} - {ASSISTANT}
     calls = {"tool_calls"} if any("tool_calls" in turn for turn in chat.messages) else set()
     thoughts = {field for field in THOUGHTS if any(turn.get(field) for turn in chat.messages)}
-    if any(turn["role"] == ASSISTANT and END_OF_THOUGHT in turn.get("content", "") for turn in chat.messages):
+    if any(map(_thinks_aloud, chat.messages)):
         thoughts.add(END_OF_THOUGHT)
     return roles | calls | thoughts | ({"tools"} if chat.tools else set())
 
@@ -25,8 +25,12 @@ def parts_of(chat: Chat) -> set[str]:
 def turns_with(chat: Chat, part: str) -> int:
     """How many turns have one of `parts_of` the chat."""
     if part == END_OF_THOUGHT:
-        return sum(END_OF_THOUGHT in turn.get("content", "") for turn in chat.messages)
+        return sum(map(_thinks_aloud, chat.messages))
     return sum(bool(turn.get("content") if turn["role"] == part else turn.get(part)) for turn in chat.messages)
+
+
+def _thinks_aloud(message: Message) -> bool:
+    return message["role"] == ASSISTANT and END_OF_THOUGHT in message.get("content", "")
 
 
 def each_without(chat: Chat, part: str) -> Iterator[Chat]:
@@ -45,7 +49,7 @@ def _other(message: Message, part: str) -> Message:
         # Where a turn has them by two names, as some servers write them, a template that reads one of these writes them.
         return {key: value for key, value in message.items() if key not in THOUGHTS or not message.get(part)}
     if part == END_OF_THOUGHT:
-        if message["role"] != ASSISTANT or END_OF_THOUGHT not in message.get("content", ""):
+        if not _thinks_aloud(message):
             return message
         return {**message, "content": message["content"].replace(END_OF_THOUGHT, f"?{END_OF_THOUGHT}")}
     if part == "tool_calls":

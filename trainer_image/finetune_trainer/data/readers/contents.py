@@ -19,7 +19,7 @@ _FOREIGN = (
 )
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
 _JSON: Final = re.compile(rb'(\xef\xbb\xbf)?\s*(\[\s*)?\{\s*"[^"]*"\s*:')
-_BEFORE_HTML: Final = b" \t\r\n\xef\xbb\xbf"
+_BEFORE_TEXT: Final = b" \t\r\n\xef\xbb\xbf"
 
 
 def unlike_its_name(name: str, suffix: str, head: bytes) -> TrainerError | None:
@@ -34,13 +34,13 @@ def unlike_its_name(name: str, suffix: str, head: bytes) -> TrainerError | None:
             f"{name} is a git LFS pointer, and not the file itself",
             "fetch the files: git lfs pull; or copy the data set by hf download",
         )
-    if head.lstrip(_BEFORE_HTML).lower().startswith((b"<!doctype html", b"<html")):
+    if head.lstrip(_BEFORE_TEXT).lower().startswith((b"<!doctype html", b"<html")):
         return data_error(
             Reason.DATASET_UNREADABLE,
             f"{name} is a page of HTML, and not {suffix or 'text'}",
             "is it a page to sign in, or of an error? Download the file itself",
         )
-    if suffix in (".csv", ".tsv") and _JSON.match(head):
+    if suffix in (".csv", ".tsv") and _is_json(head):
         return data_error(
             Reason.DATASET_UNREADABLE,
             f"{name} is JSON, and not {suffix}",
@@ -50,3 +50,11 @@ def unlike_its_name(name: str, suffix: str, head: bytes) -> TrainerError | None:
         if head.startswith(magic) and what != suffix[1:]:
             return data_error(Reason.DATASET_UNREADABLE, f"{name} is {what}, and not {suffix or 'text'}", hint)
     return None
+
+
+def _is_json(head: bytes) -> bool:
+    """Whether it begins as JSON does. A line that ends as none of JSON is a row, whose first cell may be an object."""
+    if not _JSON.match(head):
+        return False
+    line, ended, _ = head.lstrip(_BEFORE_TEXT).partition(b"\n")
+    return not ended or line.rstrip().endswith((b"{", b"[", b"}", b"]", b","))

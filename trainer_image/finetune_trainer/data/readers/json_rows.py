@@ -1,6 +1,7 @@
 """Rows of json and jsonl files: one object a line, or a list of them. Types are found over all rows, not over the first."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -228,7 +229,7 @@ def _object(file: DataFile, where: str, value: Any) -> dict[str, Any]:
 def _remedy(error: json.JSONDecodeError, text: str) -> str:
     if error.msg == "Extra data":
         return "write one object a line and nothing between the lines (jsonl), or all objects in one list"
-    if text.lstrip().startswith(("{'", "[{'")):
+    if re.match(r"\s*(\[\s*)?\{\s*'", text):
         return "write it by json.dumps: Python's own form, in which str and print write objects, is no JSON"
     return "correct or drop the line; is the file whole?"
 
