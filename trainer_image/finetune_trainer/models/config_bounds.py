@@ -20,6 +20,9 @@ _MOST_LAYERS: Final = 10_000
 """Where no weights are known. So many are configured in no time, and built within minutes."""
 _FEW_LAYERS: Final = 1_000
 """So many are built within seconds; models that share their weights may have more layers than weights."""
+_EXPERTS = re.compile(r"(.*_)?n(um)?_(.*_)?experts")
+_MOST_EXPERTS: Final = 1_000_000
+"""Where no weights are known: Doge has 16,384, as rows of one weight, and a million was tried elsewhere."""
 _MOST_TOKENS: Final = 10**9
 
 _PROBABILITY = re.compile(r".*(dropout|pdrop|layerdrop|drop_rate).*")
@@ -35,15 +38,16 @@ def check_bounds(config: Mapping[str, Any], source: str, tensors: Tensors | None
     Raises:
         TrainerError: MODEL, naming the field.
     """
-    layers, tokens, why = _MOST_LAYERS, _MOST_TOKENS, None
+    layers, experts, tokens, why = _MOST_LAYERS, _MOST_EXPERTS, _MOST_TOKENS, None
     if tensors:
         layers, tokens = max(_FEW_LAYERS, len(tensors)), max(tensor.numel() for tensor in tensors.values())
+        experts = max([layers, *(size for tensor in tensors.values() for size in tensor.shape)])
         why = f"its files hold {len(tensors)} weights, the largest of {tokens} numbers"
     for field, value in fields_of(config):
         name = field.rpartition(".")[2]
         if _PROBABILITY.fullmatch(name) and isinstance(value, int | float) and not 0 <= value <= 1:
             raise _wrong(source, f"{field} is {value}, and no probability", "write one from 0 to 1 there")
-        most = tokens if name == "vocab_size" else layers
+        most = tokens if name == "vocab_size" else experts if _EXPERTS.fullmatch(name) else layers
         if _counted(name, value) > most:
             remedy = "correct that in config.json: it and the weights must be of the same model"
             raise _wrong(source, f"{field} is {value!s:.100}, and {why or f'no more than {most} are built'}", remedy)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from tests.unit.finetune_trainer.models.odd_models import find, load, refused
 
 from finetune_api.reasons import Reason
@@ -85,8 +86,19 @@ def test_layers_that_are_counted_by_parts_are_bounded_without_weights_too(fields
         check_bounds(fields, "it")
 
 
-def test_files_that_hold_no_weight_do_not_make_the_vocabulary_wrong() -> None:
+@pytest.mark.parametrize("tensors", [None, {"down_embed.weight": torch.empty(16384, 2, device="meta")}])
+def test_experts_that_are_rows_of_one_weight_may_be_many(tensors: dict[str, torch.Tensor] | None) -> None:
+    doge = transformers.DogeConfig().to_dict()
+    doge["vocab_size"] = 16
+
+    check_bounds(doge, "it", tensors)
+    with pytest.raises(TrainerError, match="num_experts is 1000000000, and "):
+        check_bounds(doge | {"num_experts": 10**9}, "it", tensors)
+
+
+def test_files_that_hold_no_weight_or_a_number_alone_make_no_other_field_wrong() -> None:
     check_bounds({"num_hidden_layers": 12, "vocab_size": 30_000}, "it", {})
+    check_bounds({"num_hidden_layers": 12, "num_experts": 8}, "it", {"step": torch.tensor(1)})
 
 
 @pytest.mark.parametrize(
