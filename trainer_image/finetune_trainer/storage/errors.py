@@ -1,6 +1,7 @@
 """Failures of a place that is read or written, most of them of a bucket or another remote one, explained the same way for all."""
 
 import errno
+import re
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
@@ -24,8 +25,11 @@ _SAID_WITHOUT_CREDENTIALS = (
     "Must provide either a connection_string or account_name with credentials",
 )
 _CHAIN_FAILED = "failed to retrieve a token from the included credentials"
-_SIGNED_IN = ("Authentication failed", "Microsoft Entra ID error", "AADSTS")
-"""What azure-identity says beside `_CHAIN_FAILED` where one of the places had credentials, which were refused."""
+_SIGNED_IN = re.compile(
+    r"Authentication failed|Microsoft Entra ID error|AADSTS"
+    r"|\t(EnvironmentCredential|WorkloadIdentityCredential): (?!\1 authentication unavailable)"
+)
+"""What azure-identity says beside `_CHAIN_FAILED` where a place had credentials, and they did not do. It asks no place after that one."""
 _REFUSED = frozenset(
     (
         "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "InvalidClientTokenId",
@@ -180,7 +184,7 @@ def _is_of_tls(error: BaseException) -> bool:
 
 def _says_that_none_are_given(text: str) -> bool:
     if _CHAIN_FAILED in text:
-        return not any(said in text for said in _SIGNED_IN)
+        return not _SIGNED_IN.search(text)
     return any(said in text for said in _SAID_WITHOUT_CREDENTIALS)
 
 
@@ -208,5 +212,8 @@ def _status(error: BaseException) -> int:
 
 
 def _first_line(error: BaseException) -> str:
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if _CHAIN_FAILED in str(error) and _SIGNED_IN.search(str(error)):
+        lines = [line for line in lines if line.startswith("\t")][-1:]
+    text = lines[0].strip() if lines else type(error).__name__
     return redact(text)[:300]

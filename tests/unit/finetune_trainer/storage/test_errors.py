@@ -16,6 +16,7 @@ from azure.core.exceptions import (
     ServiceRequestError,
 )
 from azure.identity import AzureCliCredential, ChainedTokenCredential, EnvironmentCredential
+from azure.identity.aio import DefaultAzureCredential
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 from gcsfs.retry import HttpError, validate_response
 from google.auth.exceptions import DefaultCredentialsError
@@ -129,6 +130,31 @@ def test_azure_s_credentials_are_refused_where_one_place_has_some_that_are_wrong
         monkeypatch.delenv(name)
 
     assert problem_of(of_azure_identity(EnvironmentCredential(), Refused(said))) == "refused"
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"AZURE_CLIENT_SECRET": "wrong"}, "EnvironmentCredential: Cannot connect to host 127.0.0.1:9 "),
+        ({"AZURE_FEDERATED_TOKEN_FILE": "/none"}, "WorkloadIdentityCredential: [Errno 2] No such file or directory"),
+    ],
+)
+async def test_azure_s_credentials_are_given_also_where_none_could_sign_in(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], why: str
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AZURE_")]:
+        monkeypatch.delenv(name)
+    one = {"AZURE_TENANT_ID": "11111111-1111-1111-1111-111111111111", "AZURE_CLIENT_ID": "one"}
+    for name, value in {**one, **given, "AZURE_AUTHORITY_HOST": "https://127.0.0.1:9"}.items():
+        monkeypatch.setenv(name, value)
+
+    async with DefaultAzureCredential(retry_total=0) as credential:
+        with pytest.raises(ClientAuthenticationError) as caught:
+            await credential.get_token("https://storage.azure.com/.default")
+
+    told = explain(caught.value, "az://bucket/x", "dataset")
+    assert told.reason == "CredentialsRefused"
+    assert told.message.startswith(f"dataset.source az://bucket/x: the credentials are refused: {why}")
 
 
 def of_google_auth() -> Exception:
