@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from huggingface_hub import get_token
-
 from finetune_api.reasons import Reason
 from finetune_api.report import ENV_SECRET_VARIABLES, ENV_SECRETS, ENV_TOKEN
 from finetune_api.run import RunConfig
@@ -180,7 +178,12 @@ def credentials_hint(scheme: str, role: Role) -> str:
 
 def finds_none(scheme: str, role: Role) -> bool:
     """Return whether no credentials are sent: of the schemes whose libraries do not fail without any."""
-    return scheme == "https" or (scheme == "hf" and not (hub_token(role) or get_token()))
+    if scheme != "hf":
+        return scheme == "https"
+    # It reads its settings from the environment as it is imported, and the run sets some of them: see `use_shared_cache`.
+    from huggingface_hub import get_token
+
+    return not (hub_token(role) or get_token())
 
 
 def _has_keys(scheme: str, role: Role) -> bool:
