@@ -163,4 +163,5 @@ def _arguments(commit: str | None) -> dict[str, Any]:
 
 
 def _digest(folder: Path) -> str:
-    return digest_of(sorted({path for pattern in _FILES for path in folder.glob(pattern)}), folder)
+    paths = {path for pattern in _FILES for path in folder.glob(pattern)}
+    return digest_of(sorted(path for path in paths if path.is_file()), folder)

@@ -170,17 +170,15 @@ def test_a_file_of_others_may_be_written_as_they_like(tmp_path: Path) -> None:
     assert read_settings(tmp_path / "config.json", "it") == {"model_type": "bert"}
 
 
-@pytest.mark.parametrize("name", FILES[1:])
-def test_what_has_the_name_of_a_file_and_is_none_is_left_to_whoever_needs_it(tmp_path: Path, name: str) -> None:
-    makers = {"link": lambda path: path.symlink_to("/nonexistent/blob"), "folder": Path.mkdir, "pipe": os.mkfifo}
-    for kind, make in makers.items():
-        (tmp_path / kind).mkdir()
-        model_folder(tmp_path / kind, {})
-        make(tmp_path / kind / name)
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/nonexistent/blob"), Path.mkdir, os.mkfifo])
+@pytest.mark.parametrize("name", [*FILES[1:], "notes.txt"])
+def test_what_has_the_name_of_a_file_and_is_none_is_no_part_of_a_model(folder: Path, name: str, make: Any) -> None:
+    (folder / name).unlink(missing_ok=True)
+    make(folder / name)
 
-    read = {kind: read_settings(tmp_path / kind / "config.json", "it") for kind in makers}
+    found = find_pretrained(ModelSource(source=f"file://{folder}"), {})
 
-    assert read == {kind: {"model_type": "bert"} for kind in makers}
+    assert (found.config.model_type, found.revision[:7]) == ("llama", "sha256:")
 
 
 def test_a_vocabulary_that_nobody_reads_beside_a_tokenizer_json_may_begin_with_a_byte_order_mark(
